@@ -1,0 +1,74 @@
+# `make run` on a fresh Debian 12 needs nothing installed before; README.md has the rest.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+SUDO   := $(if $(filter 0,$(shell id -u)),,sudo)
+POLICY := /usr/sbin/policy-rc.d
+
+RUN_PACKAGES  := nginx docker-registry
+TEST_PACKAGES := $(RUN_PACKAGES) mariadb-server redis-server skopeo podman buildah docker.io docker-compose iptables \
+                 debootstrap faketime notary curl openssl procps
+
+.PHONY: run packages test-packages check test fuzz clean
+.ONESHELL:
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+# Install what is missing of the packages $(1). Debian starts and enables what it installs: policy-rc.d forbids the one, and the
+# other is undone, since a second nginx would take our port after the next boot.
+define install
+enabled() { systemctl list-unit-files --type=service --state=enabled --no-legend 2>/dev/null | cut -d' ' -f1 | sort; }
+missing=$$(for package in $(1); do
+    dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || echo $$package; done)
+$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || missing="$$missing python3-venv"
+if [[ -z $${missing// } ]]; then exit; fi
+echo "Installing what is missing on this machine:" $$missing
+if [[ ! -e $(POLICY) ]]; then
+    trap '$(SUDO) rm -f $(POLICY)' EXIT
+    printf '#!/bin/sh\nexit 101\n' | $(SUDO) install -m 755 /dev/stdin $(POLICY)
+fi
+before=$$(enabled || true)
+$(SUDO) apt-get update -qq
+$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null
+comm -13 <(echo "$$before") <(enabled || true) | xargs -r $(SUDO) systemctl disable --quiet
+endef
+
+run: packages $(VENV)/.run-stamp
+	@exec $(BIN)/authsvc up
+
+packages:
+	@$(call install,$(RUN_PACKAGES))
+
+test-packages:
+	@$(call install,$(TEST_PACKAGES))
+
+$(VENV)/.run-stamp: setup.cfg pyproject.toml | packages
+	@echo "Installing authsvc and its libraries in $(VENV)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/.dev-stamp: $(VENV)/.run-stamp
+	@echo "Installing the development tools in $(VENV)"
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+check: $(VENV)/.dev-stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: test-packages check
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+# Ten minutes of everything that a client can send to the token endpoint.
+FUZZ_SECONDS ?= 600
+fuzz: $(VENV)/.dev-stamp
+	$(BIN)/pip install --quiet --disable-pip-version-check 'atheris>=2.3,<4'
+	$(BIN)/python -m tests.fuzz.token_endpoint -max_total_time=$(FUZZ_SECONDS)
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find authsvc tests -name __pycache__ -type d -prune -exec rm -rf {} +

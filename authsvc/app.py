@@ -1,0 +1,31 @@
+"""The Flask application."""
+
+from flask import Flask
+
+from authsvc import services, settings
+from authsvc.services import Services
+from authsvc.web import errors, events, headers, health, language, metrics, site, token
+
+MAX_BODY = 1024 * 1024
+
+
+def create_app(built: Services | None = None) -> Flask:
+    """The application that gunicorn serves.
+
+    Args:
+        built: the long-lived objects; made from the environment's settings when None.
+
+    Raises:
+        Misconfigured: the settings or the data directory need a person's hand.
+    """
+    built = built or services.build(settings.load())
+    services.start_logging(built.settings)
+    app = Flask("authsvc", static_folder=None, template_folder="web/templates")
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    app.extensions["authsvc"] = built
+    language.register(app)
+    headers.register(app)
+    errors.register(app)
+    for blueprint in (token.bp, events.bp, health.bp, metrics.bp, site.bp):
+        app.register_blueprint(blueprint)
+    return app

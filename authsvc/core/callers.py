@@ -1,0 +1,217 @@
+"""Who asks for a token: one way for each kind of credential, each ending in an actor and their standing.
+
+A refusal is the slow path: it writes an audit row, and what was refused is all the caller learns.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import NoReturn
+
+from sqlalchemy import Engine
+
+from authsvc.core import audit, refresh_tokens, standing
+from authsvc.core.login import Credentials, Login, Proof
+from authsvc.core.standing import Account, Machine, Standing
+from authsvc.core.throttle import Throttle
+from authsvc.core.usage import Usage
+from authsvc.db.engine import transaction
+from authsvc.domain import machine_secrets
+from authsvc.domain.machine_secrets import Kind
+from authsvc.domain.names import canonical_user
+from authsvc.domain.permissions import ANONYMOUS, Actor, Credential, Role
+from authsvc.errors import Unauthenticated
+from authsvc.settings import Settings
+
+WRONG = "wrong user name or password"
+WRONG_ROBOT = "wrong robot name or secret, or it was changed, disabled or has expired"
+WRONG_TOKEN = "this access token is wrong, was revoked or has expired"
+WRONG_REFRESH = "this login has ended: run docker login again"
+MISSPELT = "this secret is misspelt or incomplete: copy it again"
+NO_PASSWORDS = "this registry takes no passwords: use a personal access token in place of it"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request comes from, for the audit trail."""
+
+    source: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshCredential:
+    """A refresh token, for the service that it was made for."""
+
+    secret: str
+    service: str
+
+    def __repr__(self) -> str:
+        return "RefreshCredential(***)"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Somebody who showed who they are, or nobody in particular, and what the database says about them."""
+
+    actor: Actor
+    standing: Standing
+
+
+class Callers:
+    """Tells who a request's credentials belong to."""
+
+    def __init__(self, engine: Engine, login: Login, throttle: Throttle, usage: Usage, settings: Settings) -> None:
+        self._engine = engine
+        self._login = login
+        self._throttle = throttle
+        self._usage = usage
+        self._settings = settings
+
+    def identify(
+        self, shown: Credentials | RefreshCredential | None, origin: Origin, projects: Collection[str], now: int
+    ) -> Caller:
+        """Who asks, and how they stand in these projects.
+
+        Raises:
+            Unauthenticated: credentials came and are not good.
+            TooMany: there were too many failures.
+            Unavailable: the database or an identity source does not answer.
+        """
+        match shown:
+            case None:
+                nobody = replace(ANONYMOUS, source=origin.source, request_id=origin.request_id)
+                return Caller(nobody, standing.of_user(self._engine, "", projects, now))
+            case RefreshCredential():
+                return self._refresh(shown, origin, projects, now)
+            case Credentials():
+                ways = {Credential.ROBOT: self._robot, Credential.ACCESS_TOKEN: self._access_token}
+                return ways.get(self.kind(shown), self._person)(shown, origin, projects, now)
+
+    def kind(self, shown: Credentials | None) -> Credential:
+        """What these credentials claim to be, by their form alone."""
+        if shown is None:
+            return Credential.ANONYMOUS
+        if shown.name.startswith(self._settings.robot_prefix):
+            return Credential.ROBOT
+        is_token = machine_secrets.is_kind(shown.password, Kind.ACCESS_TOKEN)
+        return Credential.ACCESS_TOKEN if is_token else Credential.PASSWORD
+
+    def refuse(self, name: str, via: Credential, origin: Origin, reason: str, now: int) -> NoReturn:
+        """Write the audit row of a refused login, then refuse.
+
+        Raises:
+            Unauthenticated: always, with the reason.
+        """
+        claimed = Actor(name, via, Role.EVERYONE, source=origin.source, request_id=origin.request_id)
+        with transaction(self._engine) as session:
+            audit.refused_login(session, claimed, reason, now)
+        raise Unauthenticated(reason)
+
+    def _person(self, shown: Credentials, origin: Origin, projects: Collection[str], now: int) -> Caller:
+        proof = self._proved(shown, origin, now)
+        found = standing.of_user(self._engine, proof.name, projects, now)
+        if found.account is None or found.account.version != proof.version:
+            # The password was changed, or the user deleted, since it was remembered: ask the sources once more.
+            self._login.forget(shown)
+            proof = self._proved(shown, origin, now)
+            found = standing.of_user(self._engine, proof.name, projects, now)
+        if found.account is None or found.account.version != proof.version:
+            self._login.forget(shown)
+            self.refuse(proof.name, Credential.PASSWORD, origin, WRONG, now)
+        if not self._takes_password_of(found.account):
+            self.refuse(proof.name, Credential.PASSWORD, origin, NO_PASSWORDS, now)
+        return self._caller(found, found.account, Credential.PASSWORD, origin, now)
+
+    def _proved(self, shown: Credentials, origin: Origin, now: int) -> Proof:
+        proof = self._login.prove(shown, origin.source, now)
+        if proof is None:
+            self.refuse(canonical_user(shown.name), Credential.PASSWORD, origin, WRONG, now)
+        return proof
+
+    def _access_token(self, shown: Credentials, origin: Origin, projects: Collection[str], now: int) -> Caller:
+        digest = machine_secrets.digest(shown.password)
+        found = standing.of_access_token(self._engine, digest, projects, now)
+        name = canonical_user(shown.name)
+        if found.account is None or found.account.name != name or _is_over(found.machine, now):
+            self._refuse_machine(name, Credential.ACCESS_TOKEN, shown.password, origin, WRONG_TOKEN, now)
+        self._usage.used(Kind.ACCESS_TOKEN, found.machine, now)
+        return self._caller(found, found.account, Credential.ACCESS_TOKEN, origin, now)
+
+    def _robot(self, shown: Credentials, origin: Origin, projects: Collection[str], now: int) -> Caller:
+        name = shown.name.removeprefix(self._settings.robot_prefix)
+        found = standing.of_robot(self._engine, name, machine_secrets.digest(shown.password), projects)
+        if found.account is None or not found.account.enabled or _is_over(found.machine, now):
+            self._refuse_machine(shown.name, Credential.ROBOT, shown.password, origin, WRONG_ROBOT, now)
+        self._usage.used(Kind.ROBOT, found.machine, now)
+        actor = Actor(
+            shown.name,
+            Credential.ROBOT,
+            Role.EVERYONE,
+            found.grants,
+            found.system_rights,
+            source=origin.source,
+            request_id=origin.request_id,
+        )
+        return Caller(actor, found)
+
+    def _refresh(self, shown: RefreshCredential, origin: Origin, projects: Collection[str], now: int) -> Caller:
+        found = standing.of_refresh_token(self._engine, machine_secrets.digest(shown.secret), projects, now)
+        account, machine, via = found.account, found.machine, Credential.REFRESH_TOKEN
+        name = account.name if account else ""
+        if account is None or machine is None or machine.revoked or machine.is_over(now):
+            if account is not None and machine is not None and machine.revoked:
+                self._note_reuse(account, machine, origin, now)
+            self._refuse_machine(name, via, shown.secret, origin, WRONG_REFRESH, now)
+        if not self._settings.token.refresh_tokens or not self._takes_password_of(account):
+            self.refuse(name, via, origin, WRONG_REFRESH, now)
+        if machine.service != shown.service or machine.version != account.version:
+            self.refuse(name, via, origin, WRONG_REFRESH, now)
+        self._usage.used(Kind.REFRESH_TOKEN, machine, now)
+        return self._caller(found, account, via, origin, now)
+
+    def _takes_password_of(self, account: Account) -> bool:
+        """Whether people of this source may use their password, or what came of it, at docker."""
+        settings = self._settings.token
+        return settings.passwords and account.source not in settings.passwords_refused_from
+
+    def _caller(self, found: Standing, account: Account, via: Credential, origin: Origin, now: int) -> Caller:
+        if not account.enabled:
+            self.refuse(account.name, via, origin, f"the account {account.name} is disabled", now)
+        role = Role.SYSTEM_ADMIN if account.admin else Role.USER
+        actor = Actor(
+            account.name,
+            via,
+            role,
+            found.grants,
+            limit=found.limit,
+            source=origin.source,
+            request_id=origin.request_id,
+        )
+        return Caller(actor, found)
+
+    def _refuse_machine(
+        self, name: str, via: Credential, secret: str, origin: Origin, reason: str, now: int
+    ) -> NoReturn:
+        # Only after it failed: these cannot be guessed, so a good one never waits for the counters.
+        self._throttle.check(None, origin.source, now)
+        self._throttle.failed(None, origin.source, secret, now)
+        is_misspelt = secret.startswith(tuple(Kind)) and not machine_secrets.is_well_formed(secret)
+        self.refuse(name, via, origin, MISSPELT if is_misspelt else reason, now)
+
+    def _note_reuse(self, account: Account, machine: Machine, origin: Origin, now: int) -> None:
+        """With rotation, a token that comes back after its end was copied: what came of it is revoked, too."""
+        if not self._settings.token.refresh_rotation:
+            return
+        thief = Actor(
+            account.name,
+            Credential.REFRESH_TOKEN,
+            Role.EVERYONE,
+            source=origin.source,
+            request_id=origin.request_id,
+        )
+        with transaction(self._engine) as session:
+            refresh_tokens.revoke_family(session, thief, machine.family, now)
+
+
+def _is_over(machine: Machine | None, now: int) -> bool:
+    return machine is None or machine.is_over(now)

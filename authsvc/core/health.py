@@ -1,0 +1,44 @@
+"""Which of the parts work, and the signs of life of those that answer no requests."""
+
+from sqlalchemy import Engine, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from authsvc.db import migrate
+from authsvc.db.engine import reading
+from authsvc.db.tables import Heartbeat
+from authsvc.errors import AppError
+
+BEAT_SECONDS = 60
+WORKER = "jobservice"
+"""Harbor's name for what is our worker."""
+
+
+def beat(session: Session, part: str, now: int) -> None:
+    """Say that a part is alive."""
+    session.merge(Heartbeat(part=part, at=now))
+
+
+def is_alive(session: Session, part: str, now: int) -> bool:
+    """Whether a part gave a sign of life within three beats."""
+    at = session.scalar(select(Heartbeat.at).where(Heartbeat.part == part))
+    return at is not None and now - at <= 3 * BEAT_SECONDS
+
+
+def is_migrated(engine: Engine) -> bool:
+    """Whether the schema is the one this version needs.
+
+    Raises:
+        Unavailable: the database does not answer.
+    """
+    with reading(engine) as session:
+        return migrate.current(session.connection()) == migrate.head()
+
+
+def components(engine: Engine, now: int) -> dict[str, bool]:
+    """For each part, whether it is healthy."""
+    try:
+        with reading(engine) as session:
+            return {"database": True, WORKER: is_alive(session, WORKER, now)}
+    except (AppError, DBAPIError):  # MariaDB says a missing table is no outage
+        return {"database": False, WORKER: False}

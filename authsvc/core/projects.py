@@ -1,0 +1,147 @@
+"""Projects: add, list, change visibility, delete. Deleting one touches no image."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import delete as sql_delete
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from authsvc.core import audit
+from authsvc.core.rights import facts, require
+from authsvc.db.tables import Member, Project, ReservedName
+from authsvc.domain import names
+from authsvc.domain.permissions import Actor, Right
+from authsvc.errors import AlreadyExists, Conflict, NotFound
+
+CREATE, LIST = Right("project", "create"), Right("project", "list")
+UPDATE, DELETE = Right("project", "update"), Right("project", "delete")
+REGISTRY_LEEWAY = 60
+"""Seconds for which distribution honours a token beyond its end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddProject:
+    """A new project; private unless said otherwise."""
+
+    name: str
+    public: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetPublic:
+    """Change who may pull without being a member."""
+
+    name: str
+    public: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeleteProject:
+    """Forget a project and its members.
+
+    Args:
+        root_project: the one that may not be deleted.
+        token_lifetime: seconds for which tokens that name it may still be in use.
+    """
+
+    name: str
+    root_project: str
+    token_lifetime: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A project and how many members it has."""
+
+    name: str
+    public: bool
+    members: int
+    created_at: int
+
+
+def add(session: Session, actor: Actor, command: AddProject, now: int) -> Project:
+    """Add a project.
+
+    Raises:
+        Invalid: the name breaks a rule.
+        AlreadyExists: the name is taken.
+        Conflict: a project of that name was deleted moments ago.
+    """
+    require(actor, CREATE)
+    name = names.parse_project(command.name)
+    _refuse_reserved(session, name, now)
+    project = Project(name=name, public=command.public, created_at=now)
+    session.add(project)
+    try:
+        session.flush()
+    except IntegrityError as exc:
+        raise AlreadyExists(f"there is a project {name} already") from exc
+    audit.record(session, actor, "project.add", name, now, detail="public" if command.public else "private")
+    return project
+
+
+def get(session: Session, name: str) -> Project:
+    """The project of that name.
+
+    Raises:
+        NotFound: there is none.
+    """
+    project = session.scalar(select(Project).where(Project.name == name))
+    if project is None:
+        raise NotFound(f"there is no project {name}")
+    return project
+
+
+def find(session: Session, name: str) -> Project | None:
+    """The project of that name, or None."""
+    return session.scalar(select(Project).where(Project.name == name))
+
+
+def list_all(session: Session, actor: Actor) -> Sequence[Listed]:
+    """Every project, by name."""
+    require(actor, LIST)
+    members = select(func.count(Member.id)).where(Member.project_id == Project.id).scalar_subquery()
+    rows = session.execute(select(Project, members.label("members")).order_by(Project.name))
+    return [Listed(row.Project.name, row.Project.public, row.members, row.Project.created_at) for row in rows]
+
+
+def set_public(session: Session, actor: Actor, command: SetPublic, now: int) -> Project:
+    """Make a project public or private.
+
+    Raises:
+        NotFound: there is no such project.
+    """
+    project = get(session, command.name)
+    require(actor, UPDATE, facts(project))
+    project.public = command.public
+    audit.record(session, actor, "project.set", project.name, now, detail="public" if command.public else "private")
+    return project
+
+
+def delete(session: Session, actor: Actor, command: DeleteProject, now: int) -> None:
+    """Delete a project; its name stays taken while a token for it may still be honoured.
+
+    Raises:
+        NotFound: there is no such project.
+        Conflict: it is the root project.
+    """
+    project = get(session, command.name)
+    require(actor, DELETE, facts(project))
+    if project.name == command.root_project:
+        raise Conflict(f"{project.name} is the root project: repositories without a slash belong to it")
+    session.delete(project)
+    until = now + command.token_lifetime + REGISTRY_LEEWAY
+    session.merge(ReservedName(name=project.name, until=until))
+    audit.record(session, actor, "project.delete", project.name, now)
+
+
+def _refuse_reserved(session: Session, name: str, now: int) -> None:
+    session.execute(sql_delete(ReservedName).where(ReservedName.until <= now))
+    reserved = session.get(ReservedName, name)
+    if reserved is not None:
+        raise Conflict(
+            f"a project {name} was deleted moments ago and its tokens are still good: try again in "
+            f"{reserved.until - now} s"
+        )

@@ -1,0 +1,253 @@
+"""What the database says about whoever asks for a token, in one statement for each kind of credential.
+
+Each returns one row at least: the newest signing key, the account if there is one, and for each project that was
+asked for what the account was given there.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine, FromClause, Select, and_, bindparam, case, func, literal, null, or_, select, true
+
+from authsvc.db.engine import reading
+from authsvc.db.tables import (
+    AccessToken,
+    CustomRole,
+    Member,
+    Project,
+    RefreshToken,
+    Robot,
+    RobotRight,
+    RoleRight,
+    SigningKey,
+    User,
+)
+from authsvc.domain import permissions
+from authsvc.domain.permissions import MEMBER_ROLES, PROJECT, TOKEN_ACTIONS, Grant, Limit, Right, Role
+
+# What stands in place of a role where a robot's right is outside projects; no custom role can have this name.
+_OUTSIDE = "/"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A person or a robot as the database has them.
+
+    Args:
+        name: canonical; a robot's without its prefix.
+        source: where a person's password is checked; `robot` for robots.
+        version: of the password.
+    """
+
+    name: str
+    source: str
+    version: int
+    enabled: bool
+    admin: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """An access token, a refresh token or a robot's secret: which row it is, and until when it is good."""
+
+    id: int
+    expires_at: int | None
+    revoked: bool = False
+    family: str = ""
+    service: str = ""
+    version: int = 0
+
+    def is_over(self, now: int) -> bool:
+        """Whether its time has come."""
+        return self.expires_at is not None and self.expires_at <= now
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Everything that a decision needs. `key` is the id of the signing key, None when there is none."""
+
+    key: int | None
+    account: Account | None
+    machine: Machine | None
+    projects: Mapping[str, permissions.Project]
+    grants: tuple[Grant, ...]
+    system_rights: frozenset[Right]
+    limit: Limit | None
+
+
+def of_user(engine: Engine, name: str, projects: Collection[str], now: int) -> Standing:
+    """A person by name; "" for nobody."""
+    return _read(engine, _USER, {"name": name, "projects": list(projects), "now": now})
+
+
+def of_access_token(engine: Engine, digest: str, projects: Collection[str], now: int) -> Standing:
+    """The person whose access token has this digest, limited to what the token is."""
+    return _read(engine, _ACCESS_TOKEN, {"digest": digest, "projects": list(projects), "now": now})
+
+
+def of_refresh_token(engine: Engine, digest: str, projects: Collection[str], now: int) -> Standing:
+    """The person whose refresh token has this digest."""
+    return _read(engine, _REFRESH_TOKEN, {"digest": digest, "projects": list(projects), "now": now})
+
+
+def of_robot(engine: Engine, name: str, digest: str, projects: Collection[str]) -> Standing:
+    """The robot of this name (without the prefix) whose secret has this digest."""
+    return _read(engine, _ROBOT, {"name": name, "digest": digest, "projects": list(projects)})
+
+
+def _read(engine: Engine, statement: Select[Any], values: Mapping[str, object]) -> Standing:
+    with reading(engine) as session:
+        rows = session.execute(statement, values).all()
+    first = rows[0]
+    placed = [row for row in rows if row.project is not None]
+    return Standing(
+        key=first.key,
+        account=_account(first) if first.account is not None else None,
+        machine=_machine(first) if first.machine is not None else None,
+        projects={row.project: permissions.Project(row.project, row.public) for row in placed},
+        grants=_grants(placed),
+        system_rights=frozenset(Right(row.resource, row.action) for row in rows if row.role == _OUTSIDE),
+        limit=_limit(first.actions, first.patterns) if first.actions is not None else None,
+    )
+
+
+def _account(row: Any) -> Account:  # noqa: ANN401 - a row has no type of its own
+    return Account(row.account, row.source, row.version, bool(row.enabled), bool(row.admin))
+
+
+def _machine(row: Any) -> Machine:  # noqa: ANN401
+    revoked = row.revoked_at is not None
+    return Machine(row.machine, row.expires_at, revoked, row.family or "", row.service or "", row.proved_version or 0)
+
+
+def _grants(rows: Collection[Any]) -> tuple[Grant, ...]:
+    """One grant for each role, pattern and project: a custom role comes as one row for each of its rights."""
+    found: dict[tuple[str, str, str, int | None], set[Right]] = {}
+    for row in rows:
+        if row.role is not None and row.role != _OUTSIDE:
+            rights = found.setdefault((row.project, row.role, row.pattern or "", row.ends_at), set())
+            if row.resource is not None:
+                rights.add(Right(row.resource, row.action))
+    return tuple(
+        Grant(role, rights_of(role, rights), project, pattern, ends_at)
+        for (project, role, pattern, ends_at), rights in found.items()
+    )
+
+
+def rights_of(role: str, custom: Collection[Right]) -> frozenset[Right]:
+    """What a role gives: a built-in one what the table says, another what its rows say."""
+    return PROJECT[Role(role)] if role in MEMBER_ROLES else frozenset(custom)
+
+
+def _limit(actions: str, patterns: str) -> Limit:
+    return Limit(frozenset(TOKEN_ACTIONS[action] for action in actions.split()), tuple(patterns.split()))
+
+
+def _of_people(account: FromClause, **machine: Any) -> Select[Any]:  # noqa: ANN401
+    """The statement for whoever `account` (one row, perhaps with a token) finds."""
+    return (
+        select(
+            _newest_key(),
+            User.name.label("account"),
+            User.source,
+            User.password_version.label("version"),
+            User.enabled,
+            User.admin,
+            *_columns(machine),
+            *_PROJECT,
+            Member.role,
+            Member.pattern,
+            Member.ends_at,
+            RoleRight.resource,
+            RoleRight.action,
+        )
+        .select_from(account)
+        .outerjoin(Project, _asked())
+        .outerjoin(
+            Member,
+            and_(
+                Member.project_id == Project.id,
+                Member.user_id == User.id,
+                or_(Member.ends_at.is_(None), Member.ends_at > bindparam("now")),
+            ),
+        )
+        .outerjoin(CustomRole, CustomRole.name == Member.role)
+        .outerjoin(RoleRight, RoleRight.role_id == CustomRole.id)
+    )
+
+
+def _of_robots() -> Select[Any]:
+    mine = and_(Robot.name == bindparam("name"), Robot.secret_hash == bindparam("digest"))
+    here = and_(
+        RobotRight.robot_id == Robot.id,
+        or_(RobotRight.reach.in_(["system", "all"]), RobotRight.project_id == Project.id),
+    )
+    return (
+        select(
+            _newest_key(),
+            Robot.name.label("account"),
+            literal("robot").label("source"),
+            literal(0).label("version"),
+            Robot.enabled,
+            literal(False).label("admin"),
+            *_columns({"machine": Robot.id, "expires_at": Robot.expires_at}),
+            *_PROJECT,
+            case((RobotRight.reach == "system", _OUTSIDE), (RobotRight.id.is_not(None), "robot")).label("role"),
+            null().label("pattern"),
+            null().label("ends_at"),
+            RobotRight.resource,
+            RobotRight.action,
+        )
+        .select_from(_one())
+        .outerjoin(Robot, mine)
+        .outerjoin(Project, _asked())
+        .outerjoin(RobotRight, here)
+    )
+
+
+_MACHINE = ("machine", "expires_at", "revoked_at", "family", "service", "proved_version", "actions", "patterns")
+_PROJECT = (Project.name.label("project"), Project.public)
+
+
+def _columns(given: Mapping[str, Any]) -> list[Any]:
+    """Every column of a machine credential, empty where this kind has none."""
+    return [given[name].label(name) if name in given else null().label(name) for name in _MACHINE]
+
+
+def _newest_key() -> Any:  # noqa: ANN401
+    return select(func.max(SigningKey.id)).scalar_subquery().label("key")
+
+
+def _one() -> FromClause:
+    """One row, so that the outer joins below it return one even when nothing is found."""
+    return select(literal(1).label("one")).subquery()
+
+
+def _asked() -> Any:  # noqa: ANN401
+    return and_(true(), Project.name.in_(bindparam("projects", expanding=True)))
+
+
+def _with_token(token: type[AccessToken | RefreshToken]) -> FromClause:
+    by_digest = _one().outerjoin(token, token.secret_hash == bindparam("digest"))
+    return by_digest.outerjoin(User, User.id == token.user_id)
+
+
+_USER = _of_people(_one().outerjoin(User, User.name == bindparam("name")))
+_ACCESS_TOKEN = _of_people(
+    _with_token(AccessToken),
+    machine=AccessToken.id,
+    expires_at=AccessToken.expires_at,
+    actions=AccessToken.actions,
+    patterns=AccessToken.patterns,
+)
+_REFRESH_TOKEN = _of_people(
+    _with_token(RefreshToken),
+    machine=RefreshToken.id,
+    expires_at=RefreshToken.expires_at,
+    revoked_at=RefreshToken.revoked_at,
+    family=RefreshToken.family,
+    service=RefreshToken.service,
+    proved_version=RefreshToken.password_version,
+)
+_ROBOT = _of_robots()

@@ -1,0 +1,179 @@
+"""People: add, list, change, delete. Not here: how a login is proved (core/login.py)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from authsvc.core import audit
+from authsvc.core.rights import require
+from authsvc.db.tables import User
+from authsvc.domain import names
+from authsvc.domain import passwords as policy
+from authsvc.domain.permissions import Actor, Right
+from authsvc.errors import AlreadyExists, Conflict, Invalid, NotFound
+from authsvc.identity import passwords
+from authsvc.identity.local import LocalBackend
+
+CREATE, LIST = Right("user", "create"), Right("user", "list")
+UPDATE, DELETE = Right("user", "update"), Right("user", "delete")
+RESERVED = frozenset({"anonymous"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddUser:
+    """A new local user. `min_length` is the policy's."""
+
+    name: str
+    password: str
+    email: str = ""
+    admin: bool = False
+    min_length: int = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetPassword:
+    """A new password for a local user."""
+
+    name: str
+    password: str
+    min_length: int = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetEnabled:
+    """Let a user in, or keep them out without forgetting their roles."""
+
+    name: str
+    enabled: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeleteUser:
+    """Forget a user and their memberships."""
+
+    name: str
+
+
+def add(session: Session, actor: Actor, command: AddUser, now: int) -> User:
+    """Add a local user.
+
+    Raises:
+        Invalid: the name, the password or the address breaks a rule.
+        AlreadyExists: the name is taken.
+    """
+    require(actor, CREATE)
+    name = names.parse_user(command.name)
+    if name in RESERVED:
+        raise Invalid({"name": f"{name} has a meaning of its own"})
+    policy.check(command.password, name=name, min_length=command.min_length)
+    user = User(
+        name=name,
+        source=LocalBackend.name,
+        email=_email(command.email),
+        password_hash=passwords.hash_password(command.password),
+        admin=command.admin,
+        created_at=now,
+    )
+    session.add(user)
+    try:
+        session.flush()
+    except IntegrityError as exc:
+        raise AlreadyExists(f"there is a user {name} already") from exc
+    audit.record(session, actor, "user.add", name, now, detail="administrator" if command.admin else "")
+    return user
+
+
+def get(session: Session, name: str) -> User:
+    """The user of that name, in whatever case it was typed.
+
+    Raises:
+        NotFound: there is none.
+    """
+    canonical = names.canonical_user(name)
+    user = session.scalar(select(User).where(User.name == canonical))
+    if user is None:
+        raise NotFound(f"there is no user {canonical}")
+    return user
+
+
+def list_all(session: Session, actor: Actor) -> Sequence[User]:
+    """Every user, by name."""
+    require(actor, LIST)
+    return session.scalars(select(User).order_by(User.name)).all()
+
+
+def set_password(session: Session, actor: Actor, command: SetPassword, now: int) -> User:
+    """Give a local user a new password; whoever knows the old one is out at once.
+
+    Raises:
+        NotFound: there is no such user.
+        Invalid: the password breaks a rule.
+        Conflict: the user's password is not ours to change.
+    """
+    require(actor, UPDATE)
+    user = get(session, command.name)
+    if user.source != LocalBackend.name:
+        raise Conflict(f"{user.name} comes from {user.source}, where the password is changed")
+    policy.check(command.password, name=user.name, min_length=command.min_length)
+    user.password_hash = passwords.hash_password(command.password)
+    user.password_version += 1
+    audit.record(session, actor, "user.password", user.name, now)
+    return user
+
+
+def set_enabled(session: Session, actor: Actor, command: SetEnabled, now: int) -> User:
+    """Enable or disable a user.
+
+    Raises:
+        NotFound: there is no such user.
+        Conflict: it would leave no administrator.
+    """
+    require(actor, UPDATE)
+    user = get(session, command.name)
+    if not command.enabled:
+        _keep_an_administrator(session, user)
+    user.enabled = command.enabled
+    audit.record(session, actor, "user.enable" if command.enabled else "user.disable", user.name, now)
+    return user
+
+
+def delete(session: Session, actor: Actor, command: DeleteUser, now: int) -> None:
+    """Delete a user and their memberships.
+
+    Raises:
+        NotFound: there is no such user.
+        Conflict: it would leave no administrator.
+    """
+    require(actor, DELETE)
+    user = get(session, command.name)
+    _keep_an_administrator(session, user)
+    session.delete(user)
+    audit.record(session, actor, "user.delete", user.name, now)
+
+
+def find_hash(session: Session, name: str) -> str | None:
+    """The stored password hash of a local user, for the identity source."""
+    return session.scalar(select(User.password_hash).where(User.name == name, User.source == LocalBackend.name))
+
+
+def renew_hash(session: Session, name: str, outdated: str, phc: str) -> None:
+    """Keep another hash of the same password, so `password_version` stays; not if it was changed meanwhile."""
+    mine = update(User).where(User.name == name, User.source == LocalBackend.name)
+    session.execute(mine.where(User.password_hash == outdated).values(password_hash=phc))
+
+
+def _keep_an_administrator(session: Session, user: User) -> None:
+    # Locked, so that two administrators cannot shut each other out at once; SQLite locks the whole database anyway.
+    left = session.scalars(select(User.id).where(User.admin, User.enabled).with_for_update()).all()
+    if user.admin and not set(left) - {user.id}:
+        raise Conflict(f"{user.name} is the last administrator: make another one first")
+
+
+def _email(text: str) -> str:
+    name, at, host = text.partition("@")
+    if text and (not name or not at or not host or len(text) > 255 or any(c.isspace() for c in text)):
+        raise Invalid({"email": f"{text!r} is not an address"})
+    return text

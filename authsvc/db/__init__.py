@@ -1,0 +1,1 @@
+"""Tables, the engine with each dialect's facts, migrations."""

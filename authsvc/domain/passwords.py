@@ -1,0 +1,32 @@
+"""Which passwords a person may choose (NIST SP 800-63B: a length and a list of common ones, no composition rules)."""
+
+import unicodedata
+
+from authsvc.errors import Invalid
+
+MAX_BYTES = 1024
+
+
+def normalize(password: str) -> str:
+    """The one form of a password that is hashed: NFKC, so that it is the same from every keyboard."""
+    return unicodedata.normalize("NFKC", password)
+
+
+def check(password: str, *, name: str, min_length: int) -> None:
+    """Refuse a password that is too short, too long, common, or the name itself.
+
+    Raises:
+        Invalid: with the sentence that says which.
+    """
+    # zxcvbn brings lists of a megabyte, which only those who choose a password need.
+    from zxcvbn.frequency_lists import FREQUENCY_LISTS  # noqa: PLC0415
+
+    plain = normalize(password)
+    if len(plain) < min_length:
+        raise Invalid({"password": f"at least {min_length} characters"})
+    if len(plain.encode()) > MAX_BYTES:
+        raise Invalid({"password": f"at most {MAX_BYTES} bytes"})
+    if plain.casefold() in FREQUENCY_LISTS["passwords"]:
+        raise Invalid({"password": "this is one of the passwords that are tried first; choose another"})
+    if name in plain.casefold() and len(plain) < len(name) + min_length:
+        raise Invalid({"password": "too close to the user name"})

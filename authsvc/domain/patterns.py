@@ -1,0 +1,55 @@
+"""Patterns of repository names: `*` stands for anything within a component, `**` for anything at all.
+
+`acme/web-*` matches `acme/web-api` and not `acme/web-api/dev`; `acme/**` matches everything in acme. Matching takes
+time proportional to both lengths, so that no pattern can be made to hang the token service.
+"""
+
+import re
+
+from authsvc.errors import Invalid
+
+MAX_LENGTH = 255
+_ALLOWED = re.compile(r"[a-z0-9._/*-]+")
+_WITHIN, _ACROSS = "*", "**"
+
+
+def parse(text: str) -> str:
+    """A pattern, unchanged; "" stands for every repository.
+
+    Raises:
+        Invalid: it has characters that are in no repository's name, or is too long.
+    """
+    if text and (len(text) > MAX_LENGTH or not _ALLOWED.fullmatch(text) or "***" in text):
+        raise Invalid({"pattern": f"{text[:64]!r} is no pattern: use a repository's name with * or ** in it"})
+    return text
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Whether a repository's name is one that the pattern stands for; "" stands for all."""
+    if not pattern:
+        return True
+    tokens = re.findall(r"\*\*|.", pattern)
+    # The places in the pattern that the name so far can have led to.
+    places = _with_empty(tokens, {0})
+    for character in name:
+        moved = {_next(tokens, place, character) for place in places if place < len(tokens)}
+        places = _with_empty(tokens, moved - {None})
+    return len(tokens) in places
+
+
+def _next(tokens: list[str], place: int, character: str) -> int | None:
+    token = tokens[place]
+    if token == _ACROSS or (token == _WITHIN and character != "/"):
+        return place
+    return place + 1 if token == character and token != _WITHIN else None
+
+
+def _with_empty(tokens: list[str], places: set[int | None]) -> set[int]:
+    """The places, and those behind wildcards that stand for nothing there."""
+    reached: set[int] = set()
+    for start in places:
+        place = start
+        while place is not None and place not in reached:
+            reached.add(place)
+            place = place + 1 if place < len(tokens) and tokens[place] in (_WITHIN, _ACROSS) else None
+    return reached

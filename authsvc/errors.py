@@ -1,0 +1,63 @@
+"""What can go wrong, named for the fact.
+
+Each carries one sentence for a person. Nothing here knows HTTP: `web/errors.py` maps these to statuses,
+`cli` maps them to exit codes.
+"""
+
+from collections.abc import Mapping
+
+
+class AppError(Exception):
+    """Base of everything this project raises on purpose; `str()` is the sentence that is shown."""
+
+
+class Invalid(AppError):
+    """Input that breaks a rule.
+
+    Args:
+        fields: for each field that is wrong, a sentence that says why.
+    """
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"{field}: {reason}" for field, reason in fields.items()))
+        self.fields = dict(fields)
+
+
+class Unauthenticated(AppError):
+    """The caller has not shown who they are."""
+
+
+class Forbidden(AppError):
+    """The caller is known, and no row of the rights table allows this."""
+
+
+class NotFound(AppError):
+    """The thing that was named does not exist."""
+
+
+class AlreadyExists(AppError):
+    """The name is taken."""
+
+
+class Conflict(AppError):
+    """The state of things does not allow this now."""
+
+
+class TooMany(AppError):
+    """Too many failed attempts.
+
+    Args:
+        retry_after: seconds after which another attempt is worth while.
+    """
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Unavailable(AppError):
+    """A server that is needed does not answer: try again later."""
+
+
+class Misconfigured(AppError):
+    """The settings, the data directory or the machine need a person's hand."""

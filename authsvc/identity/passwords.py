@@ -1,0 +1,51 @@
+"""Hashes of people's passwords: Argon2id as PHC strings (OWASP's minimum: t=2, m=19 MiB, p=1).
+
+A hash costs about 30 ms and 19 MiB, so no more run at once than there are processors.
+"""
+
+import os
+import re
+import threading
+
+from cryptography.exceptions import InvalidKey
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+from authsvc.domain.passwords import normalize
+
+ITERATIONS, LANES, MEMORY_KIB = 2, 1, 19 * 1024
+
+_CURRENT = f"$argon2id$v=19$m={MEMORY_KIB},t={ITERATIONS},p={LANES}$"
+_ARGON2ID = re.compile(r"\$argon2id\$v=\d+\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+")
+_slots = threading.BoundedSemaphore(os.cpu_count() or 1)
+
+
+def hash_password(password: str) -> str:
+    """The PHC string to store for a password."""
+    with _slots:
+        hasher = Argon2id(salt=os.urandom(16), length=32, iterations=ITERATIONS, lanes=LANES, memory_cost=MEMORY_KIB)
+        return hasher.derive_phc_encoded(normalize(password).encode())
+
+
+def is_correct(password: str, stored: str) -> bool:
+    """Whether a stored hash is this password's. Anything that is no Argon2id hash never is."""
+    if not _ARGON2ID.fullmatch(stored):
+        return False
+    with _slots:
+        try:
+            Argon2id.verify_phc_encoded(normalize(password).encode(), stored)
+        except (InvalidKey, ValueError):
+            return False
+    return True
+
+
+def is_outdated(stored: str) -> bool:
+    """Whether a stored hash was made with other parameters than today's."""
+    return not stored.startswith(_CURRENT)
+
+
+_NOBODY = hash_password(os.urandom(16).hex())
+
+
+def waste_a_hash(password: str) -> None:
+    """Spend what a check costs, so that an unknown name takes as long as a wrong password."""
+    is_correct(password, _NOBODY)

@@ -1,0 +1,73 @@
+"""The queue (huey, on SQLite or Redis) and the worker that takes from it."""
+
+import logging
+import time
+from functools import partial
+from urllib.parse import urlsplit
+
+from huey import Huey, RedisHuey, SqliteHuey, crontab
+
+from authsvc import services
+from authsvc.core import events, health, robots, setup, throttle
+from authsvc.core.rights import system
+from authsvc.services import Services
+from authsvc.settings import Settings
+
+ACTOR = system("worker")
+log = logging.getLogger(__name__)
+
+
+def make_queue(settings: Settings) -> Huey:
+    """The queue that the settings describe."""
+    password = settings.queue.password
+    if settings.queue.url:
+        parts = urlsplit(settings.queue.url)
+        return RedisHuey(
+            "authsvc",
+            host=parts.hostname,
+            port=parts.port or 6379,
+            db=int(parts.path.strip("/") or 0),
+            password=password.get_secret_value() if password else parts.password,
+        )
+    return SqliteHuey("authsvc", filename=str(settings.paths.jobs))
+
+
+def register(queue: Huey, built: Services) -> None:
+    """Say what runs when."""
+
+    queue.periodic_task(crontab(minute="*"), name="beat")(partial(beat_once, built))
+    queue.periodic_task(crontab(minute="17"), name="renew")(partial(renew_once, built))
+
+
+def beat_once(built: Services) -> None:
+    """Say that the worker is alive."""
+    with built.transaction() as session:
+        health.beat(session, health.WORKER, int(time.time()))
+
+
+def renew_once(built: Services) -> None:
+    """Renew the signing key when it ends soon, announce robots that do, and drop what is old."""
+    now = int(time.time())
+    if setup.renew_signing_key(built.settings, built.engine, now):
+        log.info("made a new signing key")
+    throttle.purge(built.engine, now)
+    with built.transaction() as session:
+        events.purge(session, now)
+        for robot in robots.announce_expiring(session, ACTOR, built.settings.robot_warning_days, now):
+            log.warning("robot %s%s expires soon", built.settings.robot_prefix, robot.name)
+
+
+def run(settings: Settings) -> None:
+    """Run the worker until SIGTERM or SIGINT.
+
+    Raises:
+        Misconfigured: the settings or the data directory need a person's hand.
+        Unavailable: the database does not answer.
+    """
+    services.start_logging(settings)
+    built = services.build(settings)
+    queue = make_queue(settings)
+    register(queue, built)
+    beat_once(built)
+    renew_once(built)
+    queue.create_consumer(workers=1, periodic=True, check_worker_health=True).run()

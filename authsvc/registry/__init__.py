@@ -1,0 +1,1 @@
+"""HTTP to any distribution registry."""

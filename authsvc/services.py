@@ -1,0 +1,108 @@
+"""Every long-lived object, built once, in one visible function; web, worker and command line share it."""
+
+import json
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from authsvc.core import keys, setup, users
+from authsvc.core.callers import Callers
+from authsvc.core.keys import KeyRing
+from authsvc.core.login import Login
+from authsvc.core.sealing import Sealer
+from authsvc.core.throttle import Throttle
+from authsvc.core.tokens import Tokens
+from authsvc.core.usage import Usage
+from authsvc.db.engine import Engine, Session, reading, transaction
+from authsvc.db.tables import SigningKey
+from authsvc.identity.local import LocalBackend
+from authsvc.registry.client import RegistryClient
+from authsvc.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What doors need: the settings, units of work, logins, tokens, the registry.
+
+    `events_secret` is what a registry shows with its notifications; while it is empty none are taken.
+    """
+
+    settings: Settings
+    engine: Engine
+    callers: Callers
+    tokens: Tokens
+    registry: RegistryClient
+    events_secret: str
+
+    def transaction(self) -> AbstractContextManager[Session]:
+        """One unit of work that may write."""
+        return transaction(self.engine)
+
+    def reading(self) -> AbstractContextManager[Session]:
+        """A unit of work that only reads."""
+        return reading(self.engine)
+
+
+class LineFormatter(logging.Formatter):
+    """Adds a record's `facts` to its line as key=value, each value in JSON and ASCII, so that none can end the line."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (the name is logging's)
+        facts: dict[str, object] = getattr(record, "facts", {})
+        return " ".join([super().formatMessage(record), *(f"{key}={json.dumps(facts[key])}" for key in facts)])
+
+
+def start_logging(settings: Settings) -> None:
+    """Send what this process logs to standard error; libraries only from warnings on."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("authsvc").setLevel(settings.log.level.upper())
+
+
+def build(settings: Settings) -> Services:
+    """Build everything from the settings; opens no connection yet.
+
+    Raises:
+        Misconfigured: the data directory or a setting needs a person's hand.
+    """
+    engine = setup.connect(settings)
+    sealer = Sealer.from_file(settings.paths.master_key)
+    throttle = Throttle(engine, sealer.derive("throttle"), settings.throttle)
+    login = Login(engine, [_local(engine)], throttle, settings.token.proof_ttl)
+    callers = Callers(engine, login, throttle, Usage(engine), settings)
+    return Services(
+        settings=settings,
+        engine=engine,
+        callers=callers,
+        tokens=Tokens(engine, callers, KeyRing(sealer, _key_finder(engine)), settings),
+        registry=RegistryClient(settings.registry_address),
+        events_secret=_events_secret(settings),
+    )
+
+
+def _events_secret(settings: Settings) -> str:
+    try:
+        return settings.paths.events_secret.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _key_finder(engine: Engine) -> Callable[[int], SigningKey | None]:
+    def find(row_id: int) -> SigningKey | None:
+        with reading(engine) as session:
+            return keys.find(session, row_id)
+
+    return find
+
+
+def _local(engine: Engine) -> LocalBackend:
+    def find_hash(name: str) -> str | None:
+        with reading(engine) as session:
+            return users.find_hash(session, name)
+
+    def renew_hash(name: str, outdated: str, phc: str) -> None:
+        with transaction(engine) as session:
+            users.renew_hash(session, name, outdated, phc)
+
+    return LocalBackend(find_hash, renew_hash)

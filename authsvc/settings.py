@@ -1,0 +1,344 @@
+"""One typed, frozen tree of settings: defaults < `authsvc.toml` < environment < files named by `*_FILE`.
+
+`AUTHSVC_PORT=5000` sets `port`, `AUTHSVC_TOKEN__LIFETIME=600` sets `token.lifetime`, and
+`AUTHSVC_DATABASE__PASSWORD_FILE=/run/secrets/db` reads `database.password` from that file.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic.networks import IPvAnyNetwork
+
+from authsvc.errors import Misconfigured
+
+PREFIX = "AUTHSVC_"
+
+
+def _split(value: object) -> object:
+    """A list given as one comma-separated text, which is how an environment variable gives it."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class TokenSettings(_Section):
+    """What stands in the tokens; a registry that trusts us repeats `service` and `issuer`."""
+
+    issuer: str = Field("authsvc", min_length=1)
+    service: str = Field("authsvc", min_length=1)
+    # Clients raise anything under 60 to 60 (reference: docker and containers/image), so less would break them.
+    lifetime: int = Field(300, ge=60, le=86_400)
+    proof_ttl: int = Field(60, ge=0, le=3_600)
+    passwords: bool = True
+    passwords_refused_from: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
+    # Off, because a kubelet ignores them in a secret copied from a docker login, and then has no password.
+    refresh_tokens: bool = False
+    refresh_lifetime_days: int = Field(30, ge=1, le=3_650)
+    refresh_rotation: bool = False
+
+
+class ServiceSettings(_Section):
+    """Another service that tokens are issued for. `hosts` are what Notary's names may have in front of a repository."""
+
+    kind: Literal["registry", "notary"]
+    hosts: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
+
+
+class DatabaseSettings(_Section):
+    """Where accounts and rights live; an empty `url` is SQLite in the data directory."""
+
+    url: str = ""
+    password: SecretStr | None = None
+
+
+class QueueSettings(_Section):
+    """Where the worker's queue lives; an empty `url` is SQLite in the data directory, else `redis://…`."""
+
+    url: str = ""
+    password: SecretStr | None = None
+
+
+class WebSettings(_Section):
+    """The gunicorn processes. `bind` is where they listen, `address` how nginx reaches them."""
+
+    bind: str = ""
+    address: str = ""
+    processes: int = Field(2, ge=1, le=64)
+    threads: int = Field(8, ge=1, le=256)
+
+
+class RegistrySettings(_Section):
+    """The registry. `url` points at one that already runs; when it is empty, `authsvc up` runs its own."""
+
+    url: str = ""
+    bind: str = ""
+    address: str = ""
+    storage: str = ""
+    bundle: str = ""
+
+
+class TlsSettings(_Section):
+    """TLS on nginx: either a certificate and its key, or `self_signed`, which makes a CA and a certificate."""
+
+    certificate: Path | None = None
+    key: Path | None = None
+    self_signed: bool = False
+    names: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
+
+    @property
+    def enabled(self) -> bool:
+        """Whether nginx speaks TLS."""
+        return self.self_signed or self.certificate is not None
+
+    @model_validator(mode="after")
+    def _a_pair_or_nothing(self) -> "TlsSettings":
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key go together")
+        if self.self_signed and self.certificate is not None:
+            raise ValueError("self_signed and certificate exclude each other")
+        return self
+
+
+class PasswordSettings(_Section):
+    """The rules for people's passwords."""
+
+    min_length: int = Field(8, ge=8, le=128)
+
+
+class ThrottleSettings(_Section):
+    """How failed logins slow down those that follow (core/throttle.py)."""
+
+    account_failures: int = Field(5, ge=1, le=100)
+    max_delay: int = Field(60, ge=1, le=3_600)
+    account_hour: int = Field(50, ge=1, le=10_000)
+    source_failures: int = Field(100, ge=1, le=100_000)
+    source_window: int = Field(600, ge=60, le=86_400)
+    known_days: int = Field(30, ge=1, le=365)
+
+
+class MetricsSettings(_Section):
+    """Where nginx shows `/metrics` to Prometheus, as `127.0.0.1:9090`; empty: nowhere."""
+
+    listen: str = Field("", pattern=r"^([A-Za-z0-9_.-]+:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5})?$")
+
+
+class LogSettings(_Section):
+    """How much is written to the log."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Where everything lies in the data directory. Nothing here touches the disk."""
+
+    home: Path
+
+    @property
+    def database(self) -> Path:
+        """The embedded database."""
+        return self.home / "authsvc.db"
+
+    @property
+    def jobs(self) -> Path:
+        """The embedded queue."""
+        return self.home / "jobs.db"
+
+    @property
+    def secrets(self) -> Path:
+        """Generated secrets, one a file, mode 0400."""
+        return self.home / "secrets"
+
+    @property
+    def master_key(self) -> Path:
+        """The key that seals what is secret in the database."""
+        return self.secrets / "master.key"
+
+    @property
+    def admin_password(self) -> Path:
+        """The administrator's first password, kept until a person deletes it."""
+        return self.secrets / "admin.password"
+
+    @property
+    def registry_secret(self) -> Path:
+        """The registry's `http.secret`, which signs the state of uploads."""
+        return self.secrets / "registry.secret"
+
+    @property
+    def events_secret(self) -> Path:
+        """What a registry shows with its notifications."""
+        return self.secrets / "events.secret"
+
+    @property
+    def ca_certificate(self) -> Path:
+        """The token CA's certificate: the only thing a registry has to trust (`rootcertbundle`)."""
+        return self.home / "ca" / "ca.crt"
+
+    @property
+    def ca_key(self) -> Path:
+        """The token CA's private key; only the worker and the command line read it."""
+        return self.home / "ca" / "ca.key"
+
+    @property
+    def tls(self) -> Path:
+        """The self-signed TLS set-up: `ca.crt`, `ca.key`, `server.crt`, `server.key`."""
+        return self.home / "tls"
+
+    @property
+    def rendered(self) -> Path:
+        """Configuration made from the templates; every start writes it anew."""
+        return self.home / "rendered"
+
+    @property
+    def run(self) -> Path:
+        """Sockets and process ids."""
+        return self.home / "run"
+
+    @property
+    def log(self) -> Path:
+        """The log of each part."""
+        return self.home / "log"
+
+    @property
+    def registry(self) -> Path:
+        """The embedded registry's storage."""
+        return self.home / "registry"
+
+
+class Settings(_Section):
+    """The whole tree, built once by `load`."""
+
+    home: Path = Path("data")
+    port: int = Field(8080, ge=1, le=65_535)
+    public_url: str = Field("", pattern=r"^(https?://[^/\s\"]+)?$")
+    trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(_split)] = ()
+    root_project: str = "library"
+    admin_name: str = "admin"
+    admin_password: SecretStr | None = None
+    # Harbor's prefix. A character that no user name has keeps a robot from being taken for a person.
+    robot_prefix: str = Field("robot$", pattern=r"^[a-z0-9]{0,32}[$#!~][a-z0-9$#!~]{0,32}$")
+    robot_warning_days: int = Field(14, ge=1, le=365)
+    token: TokenSettings = TokenSettings()
+    services: dict[str, ServiceSettings] = {}
+    database: DatabaseSettings = DatabaseSettings()
+    queue: QueueSettings = QueueSettings()
+    web: WebSettings = WebSettings()
+    registry: RegistrySettings = RegistrySettings()
+    tls: TlsSettings = TlsSettings()
+    password: PasswordSettings = PasswordSettings()
+    throttle: ThrottleSettings = ThrottleSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    log: LogSettings = LogSettings()
+
+    @property
+    def paths(self) -> Paths:
+        """Where everything lies in the data directory."""
+        return Paths(self.home)
+
+    @property
+    def scheme(self) -> str:
+        """`https` when nginx speaks TLS, else `http`."""
+        return "https" if self.tls.enabled else "http"
+
+    @property
+    def tls_certificate(self) -> Path | None:
+        """The certificate that nginx shows; None for plain HTTP."""
+        own = self.paths.tls / "server.crt" if self.tls.self_signed else None
+        return self.tls.certificate or own
+
+    @property
+    def address(self) -> str:
+        """The URL that people are told: `public_url`, or this machine's loopback address and port."""
+        return self.public_url or f"{self.scheme}://127.0.0.1:{self.port}"
+
+    @property
+    def registry_address(self) -> str:
+        """Where we reach the registry ourselves: a URL, or `unix:` and the path of its socket."""
+        server = self.registry.address or self.registry.bind
+        own = f"http://{server}" if server else f"unix:{self.paths.run / 'registry.sock'}"
+        return self.registry.url or own
+
+    @property
+    def realm(self) -> str:
+        """The token endpoint as a registry's challenge names it (token specification, "Requesting a Token")."""
+        return f"{self.address}/service/token"
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from the data directory's `authsvc.toml` and the environment.
+
+    Args:
+        environ: the environment, `os.environ` when None.
+
+    Raises:
+        Misconfigured: with every mistake, one a line.
+    """
+    environ = os.environ if environ is None else environ
+    mistakes: list[str] = []
+    given = _from_environment(environ, mistakes)
+    home = Path(str(given.get("home") or "data")).expanduser().absolute()
+    tree = _merged(_from_file(home / "authsvc.toml", mistakes), {**given, "home": str(home)})
+    try:
+        settings = Settings.model_validate(tree)
+    except ValidationError as exc:
+        mistakes += [_sentence(error["loc"], error["type"], error["msg"]) for error in exc.errors()]
+    if mistakes:
+        raise Misconfigured("these settings are wrong:\n" + "\n".join(f"  {mistake}" for mistake in mistakes))
+    return settings
+
+
+def _sentence(location: tuple[int | str, ...], kind: str, message: str) -> str:
+    name = ".".join(str(part) for part in location)
+    return f"{name}: unknown setting" if kind == "extra_forbidden" else f"{name}: {message}"
+
+
+def _from_file(path: Path, mistakes: list[str]) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        mistakes.append(f"{path}: {exc}")
+        return {}
+
+
+def _from_environment(environ: Mapping[str, str], mistakes: list[str]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for variable, text in sorted(environ.items()):
+        if not variable.startswith(PREFIX):
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        value = _secret_file(variable, text, mistakes) if name.endswith("_file") else text
+        name = name.removesuffix("_file")
+        *sections, leaf = name.split("__")
+        branch = tree
+        for section in sections:
+            branch = branch.setdefault(section, {})
+            if not isinstance(branch, dict):
+                mistakes.append(f"{variable}: {section} is not a section")
+                branch = {}
+        branch[leaf] = value
+    return tree
+
+
+def _secret_file(variable: str, path: str, mistakes: list[str]) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as exc:
+        mistakes.append(f"{variable}: {exc}")
+        return ""
+
+
+def _merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(under)
+    for name, value in over.items():
+        below = merged.get(name)
+        merged[name] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged

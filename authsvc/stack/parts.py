@@ -1,0 +1,48 @@
+"""The parts that `authsvc up` runs, each with its command and how it is stopped."""
+
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+
+from authsvc.errors import Misconfigured
+from authsvc.settings import Settings
+
+DRAIN_SECONDS = 10
+"""How long a part may finish what it is doing; nginx.conf and the registry's config.yml say the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One program under the supervisor."""
+
+    name: str
+    command: tuple[str, ...]
+    stop_signal: str = "TERM"
+    umask: str = "022"
+
+
+def of(settings: Settings) -> list[Part]:
+    """The parts in the order in which they start; they stop in the opposite one.
+
+    Raises:
+        Misconfigured: a program is not installed.
+    """
+    rendered = settings.paths.rendered
+    python = (sys.executable, "-m", "authsvc")
+    parts = [Part("web", (*python, "web")), Part("worker", (*python, "worker"))]
+    if not settings.registry.url:
+        binary = _program("docker-registry", "registry", package="docker-registry")
+        # The umask opens the socket to nginx's workers, by the group of the directory that it lies in.
+        parts.append(Part("registry", (binary, "serve", str(rendered / "registry" / "config.yml")), umask="007"))
+    nginx = (_program("nginx", package="nginx"), "-c", str(rendered / "nginx" / "nginx.conf"), "-e", "stderr")
+    return [*parts, Part("nginx", nginx, stop_signal="QUIT")]
+
+
+def _program(*names: str, package: str) -> str:
+    # An ordinary user's PATH lacks sbin on Debian, where nginx is.
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
+    found = next(filter(None, (shutil.which(name, path=path) for name in names)), None)
+    if found is None:
+        raise Misconfigured(f"{names[0]} is not installed: `apt-get install {package}`, or `make run`, which does it")
+    return found

@@ -1,0 +1,22 @@
+"""Which language a page speaks: the one chosen, else the browser's."""
+
+from flask import Flask, has_request_context, request
+from flask_babel import Babel
+
+LANGUAGES = {"en": "English", "zh": "中文"}
+COOKIE = "language"
+
+
+def register(app: Flask) -> None:
+    """Give `app` its translations."""
+    app.config["BABEL_TRANSLATION_DIRECTORIES"] = f"{app.root_path}/web/translations"
+    Babel(app, locale_selector=current)
+    app.jinja_env.globals.update(languages=LANGUAGES, language=current)
+
+
+def current() -> str:
+    """The language of this request."""
+    if not has_request_context():
+        return "en"
+    chosen = request.cookies.get(COOKIE, "")
+    return chosen if chosen in LANGUAGES else request.accept_languages.best_match(LANGUAGES, "en")

@@ -1,0 +1,19 @@
+"""`GET /metrics` in Prometheus' text format, over all processes of web. nginx shows it at `metrics.listen` alone."""
+
+import time
+
+from flask import Blueprint, Response
+
+from authsvc.core import metrics
+from authsvc.core.endings import Endings
+from authsvc.web.request import services
+
+bp = Blueprint("metrics", __name__)
+
+
+@bp.get("/metrics")
+def show() -> Response:
+    """Every metric."""
+    found = services()
+    page = metrics.page(Endings(found.engine, found.settings, int(time.time())))
+    return Response(page, content_type=metrics.CONTENT_TYPE)

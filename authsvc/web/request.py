@@ -1,0 +1,65 @@
+"""What every door reads from a request: where it came from, its id, the credentials it carries."""
+
+import base64
+import binascii
+import re
+import time
+
+from flask import current_app, request
+
+from authsvc.core.callers import Origin
+from authsvc.core.login import Credentials
+from authsvc.domain.permissions import Credential
+from authsvc.services import Services
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+UNREADABLE = "the Authorization header cannot be read: send Basic with base64 of name:password in UTF-8"
+
+
+def services() -> Services:
+    """The long-lived objects of this process."""
+    found: Services = current_app.extensions["authsvc"]
+    return found
+
+
+def request_id() -> str:
+    """The id that nginx gave this request; "" when it came without one."""
+    given = request.headers.get("X-Request-Id", "")
+    return given if _REQUEST_ID.fullmatch(given) else ""
+
+
+def origin() -> Origin:
+    """Where the request came from. Only nginx reaches us, and it overwrites X-Real-IP."""
+    return Origin(source=request.headers.get("X-Real-IP") or request.remote_addr or "", request_id=request_id())
+
+
+def basic_credentials() -> Credentials | None:
+    """The name and password of the Authorization header; None only when there is no such header (RFC 7617).
+
+    Werkzeug's own reading takes several unreadable headers for none, which would make their sender anonymous.
+
+    Raises:
+        Unauthenticated: a header is there and is not Basic, or cannot be read; an audit row says so.
+    """
+    header = request.headers.get("Authorization")
+    if header is None:
+        return None
+    credentials = parse_basic(header)
+    if credentials is None:
+        services().callers.refuse("", Credential.PASSWORD, origin(), UNREADABLE, int(time.time()))
+    return credentials
+
+
+def parse_basic(header: str) -> Credentials | None:
+    """The credentials of a Basic header, or None when it is not one or cannot be read. Missing padding is forgiven."""
+    scheme, _, encoded = header.partition(" ")
+    padded = encoded.strip() + "=" * (-len(encoded.strip()) % 4)
+    try:
+        plain = base64.b64decode(padded.encode("ascii"), validate=True).decode("utf-8")
+    except (UnicodeError, binascii.Error):
+        return None
+    name, colon, password = plain.partition(":")
+    if scheme.lower() != "basic" or not colon or _CONTROL.search(plain):
+        return None
+    return Credentials(name, password)

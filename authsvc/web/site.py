@@ -1,0 +1,56 @@
+"""Pages for people: what this is, how to log in with docker, and how to trust a self-signed certificate."""
+
+from flask import Blueprint, Response, make_response, redirect, render_template, request
+from flask.typing import ResponseReturnValue
+
+from authsvc.errors import NotFound
+from authsvc.web.language import COOKIE, LANGUAGES
+from authsvc.web.request import services
+
+bp = Blueprint("site", __name__, static_folder="static", static_url_path="/static")
+
+
+@bp.get("/")
+def home() -> str:
+    """What this is and how to log in with docker."""
+    settings = services().settings
+    return render_template(
+        "home.html",
+        host=request.host,
+        root_project=settings.root_project,
+        ready=services().registry.answers(),
+        self_signed=settings.tls.self_signed,
+    )
+
+
+@bp.get("/ca")
+def trust() -> str:
+    """How docker is told to trust the self-signed certificate."""
+    _ca_pem()
+    return render_template("ca.html", host=request.host)
+
+
+@bp.get("/ca.crt")
+def certificate() -> Response:
+    """The certificate of the self-signed CA."""
+    response = make_response(_ca_pem())
+    response.headers["Content-Type"] = "application/x-x509-ca-cert"
+    response.headers["Content-Disposition"] = 'attachment; filename="authsvc-ca.crt"'
+    return response
+
+
+@bp.get("/language/<code>")
+def language(code: str) -> ResponseReturnValue:
+    """Choose the language, and go back to the first page."""
+    if code not in LANGUAGES:
+        raise NotFound("there is no such language")
+    response = redirect("/", 303)
+    response.set_cookie(COOKIE, code, max_age=365 * 86_400, httponly=True, samesite="Lax")
+    return response
+
+
+def _ca_pem() -> bytes:
+    settings = services().settings
+    if not settings.tls.self_signed:
+        raise NotFound("this service has no self-signed certificate")
+    return (settings.paths.tls / "ca.crt").read_bytes()

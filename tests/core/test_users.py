@@ -1,0 +1,226 @@
+import re
+import threading
+
+import pytest
+from sqlalchemy import event, select
+
+from authsvc.core import users
+from authsvc.core.users import AddUser, DeleteUser, SetEnabled, SetPassword
+from authsvc.db.engine import reading, transaction
+from authsvc.db.tables import AuditEvent, Member, User
+from authsvc.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
+from authsvc.identity import passwords
+from tests.factories import PASSWORD, make_user
+
+LOCKS = re.compile(r"^UPDATE|^BEGIN IMMEDIATE|FOR UPDATE")
+NEW = "another-long-password"
+
+
+def last_event(session) -> tuple[str, str, str, str]:
+    event = session.scalars(select(AuditEvent).order_by(AuditEvent.id.desc()).limit(1)).one()
+    return event.actor, event.action, event.object, event.detail
+
+
+def test_root_adds_a_user(session, root, now):
+    added = users.add(session, root, AddUser(name="dave", password=NEW, email="d@example.com"), now)
+    assert (added.name, added.source, added.email, added.enabled, added.admin, added.created_at) == (
+        "dave",
+        "local",
+        "d@example.com",
+        True,
+        False,
+        now,
+    )
+
+
+def test_a_new_user_is_kept_under_one_form_of_the_name(session, root, now):
+    assert users.add(session, root, AddUser(name="DAVE", password=NEW), now).name == "dave"
+
+
+def test_a_new_user_can_prove_the_password(session, root, now):
+    added = users.add(session, root, AddUser(name="dave", password=NEW), now)
+    assert passwords.is_correct(NEW, added.password_hash)
+
+
+@pytest.mark.parametrize(("admin", "detail"), [(False, ""), (True, "administrator")])
+def test_adding_a_user_is_audited(session, root, now, admin, detail):
+    users.add(session, root, AddUser(name="dave", password=NEW, admin=admin), now)
+    assert last_event(session) == ("root", "user.add", "dave", detail)
+
+
+@pytest.mark.parametrize(
+    ("field", "command"),
+    [
+        ("name", AddUser(name="", password=NEW)),
+        ("name", AddUser(name="robot$ci", password=NEW)),
+        ("name", AddUser(name="anonymous", password=NEW)),
+        ("name", AddUser(name="Anonymous", password=NEW)),
+        ("password", AddUser(name="dave", password="short")),
+        ("password", AddUser(name="dave", password="tr0ub4dor", min_length=12)),
+        ("email", AddUser(name="dave", password=NEW, email="nobody")),
+        ("email", AddUser(name="dave", password=NEW, email="@example.com")),
+        ("email", AddUser(name="dave", password=NEW, email="dave@")),
+        ("email", AddUser(name="dave", password=NEW, email="da ve@example.com")),
+        ("email", AddUser(name="dave", password=NEW, email="d@" + "x" * 254)),
+    ],
+)
+def test_a_user_who_breaks_a_rule_is_refused(session, root, now, field, command):
+    with pytest.raises(Invalid) as refused:
+        users.add(session, root, command, now)
+    assert list(refused.value.fields) == [field]
+
+
+@pytest.mark.parametrize("name", ["alice", "ALICE"])
+def test_a_name_is_given_once(engine, cast, root, now, name):
+    with pytest.raises(AlreadyExists, match="there is a user alice already"), transaction(engine) as session:
+        users.add(session, root, AddUser(name=name, password=NEW), now)
+
+
+@pytest.mark.parametrize("typed", ["alice", "Alice", "ＡＬＩＣＥ"])
+def test_a_user_is_found_in_whatever_case(session, cast, typed):
+    assert users.get(session, typed).name == "alice"
+
+
+def test_nobody_is_not_found(session, cast):
+    with pytest.raises(NotFound, match="there is no user nobody"):
+        users.get(session, "nobody")
+
+
+def test_users_are_listed_by_name(session, cast, root):
+    assert [user.name for user in users.list_all(session, root)] == ["alice", "bob", "charlie", "root"]
+
+
+def test_a_new_password_replaces_the_old_one(session, cast, root, now):
+    bob = users.set_password(session, root, SetPassword(name="Bob", password=NEW), now)
+    assert [passwords.is_correct(word, bob.password_hash) for word in (NEW, PASSWORD)] == [True, False]
+
+
+def test_a_new_password_ends_what_the_old_one_proved(session, cast, root, now):
+    before = users.get(session, "bob").password_version
+    assert users.set_password(session, root, SetPassword(name="bob", password=NEW), now).password_version > before
+
+
+def test_a_new_password_is_audited_without_the_password(session, cast, root, now):
+    users.set_password(session, root, SetPassword(name="bob", password=NEW), now)
+    assert last_event(session) == ("root", "user.password", "bob", "")
+
+
+def test_a_bad_new_password_is_refused(session, cast, root, now):
+    with pytest.raises(Invalid, match="at least 8"):
+        users.set_password(session, root, SetPassword(name="bob", password="short"), now)
+
+
+def test_a_password_of_another_source_is_not_ours_to_change(session, root, now):
+    make_user(session, "dave", source="ldap")
+    with pytest.raises(Conflict, match="dave comes from ldap"):
+        users.set_password(session, root, SetPassword(name="dave", password=NEW), now)
+
+
+@pytest.mark.parametrize(("enabled", "action"), [(False, "user.disable"), (True, "user.enable")])
+def test_a_user_is_disabled_and_enabled(session, cast, root, now, enabled, action):
+    users.set_enabled(session, root, SetEnabled(name="bob", enabled=enabled), now)
+    assert (users.get(session, "bob").enabled, last_event(session)[1:3]) == (enabled, (action, "bob"))
+
+
+def test_a_disabled_user_keeps_roles(session, cast, root, now):
+    before = session.scalars(select(Member.id)).all()
+    users.set_enabled(session, root, SetEnabled(name="bob", enabled=False), now)
+    assert session.scalars(select(Member.id)).all() == before
+
+
+def test_a_deleted_user_is_gone(session, cast, root, now):
+    users.delete(session, root, DeleteUser(name="Bob"), now)
+    with pytest.raises(NotFound):
+        users.get(session, "bob")
+
+
+def test_a_deleted_user_takes_the_roles_along(session, cast, root, now):
+    bob = users.get(session, "bob").id
+    users.delete(session, root, DeleteUser(name="bob"), now)
+    assert session.scalar(select(Member).where(Member.user_id == bob)) is None
+
+
+def test_a_deletion_is_audited(session, cast, root, now):
+    users.delete(session, root, DeleteUser(name="bob"), now)
+    assert last_event(session) == ("root", "user.delete", "bob", "")
+
+
+@pytest.mark.parametrize(
+    ("verb", "command"),
+    [
+        (users.set_password, SetPassword(name="nobody", password=NEW)),
+        (users.set_enabled, SetEnabled(name="nobody", enabled=False)),
+        (users.delete, DeleteUser(name="nobody")),
+    ],
+)
+def test_nobody_cannot_be_changed(session, root, now, verb, command):
+    with pytest.raises(NotFound):
+        verb(session, root, command, now)
+
+
+LOSING_ROOT = [(users.set_enabled, SetEnabled(name="root", enabled=False)), (users.delete, DeleteUser(name="root"))]
+
+
+@pytest.mark.parametrize(("verb", "command"), LOSING_ROOT)
+def test_the_last_administrator_stays(session, cast, root, now, verb, command):
+    with pytest.raises(Conflict, match="root is the last administrator"):
+        verb(session, root, command, now)
+
+
+@pytest.mark.parametrize(("verb", "command"), LOSING_ROOT)
+def test_a_disabled_administrator_does_not_count(session, cast, root, now, verb, command):
+    make_user(session, "dave", admin=True, enabled=False)
+    with pytest.raises(Conflict):
+        verb(session, root, command, now)
+
+
+@pytest.mark.parametrize(("verb", "command"), LOSING_ROOT)
+def test_one_of_two_administrators_may_go(session, cast, root, now, verb, command):
+    make_user(session, "dave", admin=True)
+    verb(session, root, command, now)
+    assert not session.scalar(select(User.enabled).where(User.name == "root"))
+
+
+def test_two_administrators_cannot_shut_each_other_out(engine, cast, root, now):
+    with transaction(engine) as session:
+        make_user(session, "dave", admin=True)
+    refused, waits = [], threading.Event()
+
+    def disable(name: str) -> None:
+        try:
+            with transaction(engine) as session:
+                users.set_enabled(session, root, SetEnabled(name=name, enabled=False), now)
+        except Conflict:
+            refused.append(name)
+
+    with transaction(engine) as session:
+        users.set_enabled(session, root, SetEnabled(name="root", enabled=False), now)
+        event.listen(engine, "before_cursor_execute", lambda *call: LOCKS.search(call[2]) and waits.set())
+        other = threading.Thread(target=disable, args=["dave"])
+        other.start()
+        waits.wait(10)
+    other.join()
+    assert refused == ["dave"]
+
+
+@pytest.mark.parametrize("who", ["alice", "bob", "charlie"])
+@pytest.mark.parametrize(
+    ("verb", "arguments"),
+    [
+        (users.add, [AddUser(name="dave", password=NEW), 0]),
+        (users.list_all, []),
+        (users.set_password, [SetPassword(name="bob", password=NEW), 0]),
+        (users.set_enabled, [SetEnabled(name="bob", enabled=False), 0]),
+        (users.delete, [DeleteUser(name="bob"), 0]),
+    ],
+)
+def test_only_administrators_manage_users(session, request, who, verb, arguments):
+    with pytest.raises(Forbidden, match=f"{who} may not"):
+        verb(session, request.getfixturevalue(who), *arguments)
+
+
+def test_a_hash_is_found_for_local_users_only(engine, cast):
+    with transaction(engine) as session:
+        make_user(session, "dave", source="ldap")
+    with reading(engine) as session:
+        assert [users.find_hash(session, name) is None for name in ("bob", "dave", "nobody")] == [False, True, True]

@@ -1,0 +1,145 @@
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.exc import ProgrammingError
+
+from authsvc.db.engine import make_engine, reading, transaction
+from authsvc.db.tables import Heartbeat, User
+from authsvc.errors import Misconfigured, Unavailable
+from tests.factories import make_user
+
+
+def names(engine) -> list[str]:
+    with reading(engine) as session:
+        return list(session.scalars(select(User.name)))
+
+
+def setting(engine, statement: str) -> object:
+    with engine.connect() as connection:
+        return connection.exec_driver_sql(statement).scalar()
+
+
+def test_a_unit_of_work_that_ends_well_is_kept(engine):
+    with transaction(engine) as session:
+        make_user(session, "alice")
+    assert names(engine) == ["alice"]
+
+
+def test_a_unit_of_work_that_fails_leaves_nothing(engine):
+    with pytest.raises(ZeroDivisionError), transaction(engine) as session:
+        make_user(session, "alice").email = 1 / 0
+    assert names(engine) == []
+
+
+def test_a_unit_of_work_that_reads_keeps_nothing(engine):
+    with reading(engine) as session:
+        make_user(session, "alice")
+    assert names(engine) == []
+
+
+def test_a_row_can_be_used_after_its_unit_of_work(engine):
+    with transaction(engine) as session:
+        alice = make_user(session, "alice")
+    assert alice.name == "alice"
+
+
+def test_what_is_written_is_read_by_others_at_once(engine):
+    with reading(engine) as before:
+        before.scalar(select(1))
+        with transaction(engine) as session:
+            make_user(session, "alice")
+    assert names(engine) == ["alice"]
+
+
+def test_concurrent_writers_lose_nothing(engine):
+    with transaction(engine) as session:
+        session.add(Heartbeat(part="counter", at=0))
+
+    def count(_: int) -> None:
+        with transaction(engine) as session:
+            counter = session.get_one(Heartbeat, "counter", with_for_update=True)
+            counter.at += 1
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(count, range(200)))
+    with reading(engine) as session:
+        assert session.get_one(Heartbeat, "counter").at == 200
+
+
+@pytest.mark.parametrize("unit_of_work", [transaction, reading])
+def test_a_server_that_is_down_is_unavailable(no_database, unit_of_work):
+    with pytest.raises(Unavailable, match="the database does not answer"), unit_of_work(no_database) as session:
+        session.scalar(select(1))
+
+
+def test_a_disk_that_cannot_be_written_is_unavailable(tmp_path):
+    engine = make_engine("", None, tmp_path / "missing" / "authsvc.db")
+    with pytest.raises(Unavailable), reading(engine) as session:
+        session.scalar(select(1))
+
+
+def test_a_pool_without_a_free_connection_is_unavailable(tmp_path):
+    engine = make_engine("", None, tmp_path / "authsvc.db")
+    engine.pool._timeout = 0
+    with ExitStack() as taken:
+        for _ in range(15):
+            taken.enter_context(engine.connect())
+        with pytest.raises(Unavailable, match="busy"), reading(engine) as session:
+            session.scalar(select(1))
+    engine.dispose()
+
+
+def test_a_wrong_statement_is_a_bug_and_not_an_outage(mariadb_url, tmp_path):
+    engine = make_engine(mariadb_url, None, tmp_path)
+    with pytest.raises(ProgrammingError), reading(engine) as session:
+        session.execute(text("SELECT frobnicate("))
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("url", "mistake"),
+    [
+        ("nonsense", "not a URL such as"),
+        ("postgresql://authsvc@host/authsvc", "postgresql is not supported"),
+    ],
+)
+def test_a_url_that_is_no_database_of_ours_is_refused(tmp_path, url, mistake):
+    with pytest.raises(Misconfigured, match=mistake):
+        make_engine(url, None, tmp_path)
+
+
+@pytest.mark.parametrize("url", ["mysql://u@h/d", "mariadb://u@h/d", "mysql+pymysql://u:old@h/d"])
+def test_a_mariadb_gets_its_driver_and_password_whatever_its_url_says(tmp_path, url):
+    made = make_engine(url, "s3cret", tmp_path).url
+    assert (made.drivername, made.password) == ("mysql+pymysql", "s3cret")
+
+
+def test_the_password_of_the_url_is_used_when_no_other_is_given(tmp_path):
+    assert make_engine("mysql://u:in-url@h/d", None, tmp_path).url.password == "in-url"
+
+
+def test_the_password_is_not_shown(tmp_path):
+    assert "s3cret" not in repr(make_engine("mysql://u@h/d", "s3cret", tmp_path))
+
+
+@pytest.mark.parametrize(("pragma", "value"), [("journal_mode", "wal"), ("foreign_keys", 1), ("synchronous", 2)])
+def test_sqlite_is_told_to_be_safe(tmp_path, pragma, value):
+    engine = make_engine("", None, tmp_path / "authsvc.db")
+    assert setting(engine, f"PRAGMA {pragma}") == value
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("sql_mode", "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION"),
+        ("tx_isolation", "READ-COMMITTED"),
+        ("character_set_client", "utf8mb4"),
+    ],
+)
+def test_mariadb_is_told_to_be_strict(mariadb_url, tmp_path, variable, value):
+    engine = make_engine(mariadb_url, None, tmp_path)
+    assert setting(engine, f"SELECT @@{variable}") == value
+    engine.dispose()

@@ -1,0 +1,108 @@
+"""Real servers for these tests: on free ports, in temporary directories, stopped at the end."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def need(binary: str) -> str:
+    found = shutil.which(binary) or shutil.which(binary, path="/usr/sbin:/sbin")
+    assert found, f"{binary} is missing: `make test` installs what the tests need"
+    return found
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSVC_")}
+    return {**kept, **more}
+
+
+def until(answer: Callable[[], object], what: str, seconds: float = 60) -> None:
+    """Wait for something that another process does; the bound only ends a hopeless wait."""
+    deadline = time.monotonic() + seconds
+    while not answer():
+        assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
+        time.sleep(0.05)
+
+
+def answers(url: str, *, status: int = 200) -> bool:
+    try:
+        return httpx.get(url, verify=False, timeout=2).status_code == status
+    except httpx.TransportError:
+        return False
+
+
+@contextmanager
+def process(*command: str, log: Path, env: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A server in a process group of its own, stopped with SIGTERM and, if that does not help, SIGKILL."""
+    with log.open("ab") as output:
+        started = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, start_new_session=True, cwd=ROOT
+        )
+    try:
+        yield started
+    finally:
+        stop(started)
+
+
+def stop(started: subprocess.Popen[bytes], how: signal.Signals = signal.SIGTERM) -> int:
+    with contextlib.suppress(ProcessLookupError):
+        if started.poll() is None:
+            started.send_signal(how)
+    try:
+        return started.wait(60)
+    except subprocess.TimeoutExpired:
+        os.killpg(started.pid, signal.SIGKILL)
+        started.wait()
+        raise
+
+
+def run(
+    *command: str, stdin: str | None = None, env: Mapping[str, str] | None = None, check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """A command with its output, which a failure shows."""
+    done = subprocess.run(
+        command, input=stdin, env=env, capture_output=True, text=True, check=False, cwd=ROOT, timeout=600
+    )
+    if check:
+        assert done.returncode == 0, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def registry_config(port: int, storage: Path) -> str:
+    """A registry as people run it before they have heard of us: no auth."""
+    return f"""\
+version: 0.1
+storage:
+  filesystem:
+    rootdirectory: {storage}
+  delete:
+    enabled: true
+http:
+  addr: 127.0.0.1:{port}
+"""
+
+
+@contextmanager
+def registry(config: Path, port: int) -> Iterator[None]:
+    """A stock registry with a configuration."""
+    with process(need("docker-registry"), "serve", str(config), log=config.with_suffix(".log")) as started:
+        until(lambda: started.poll() is not None or answers(f"http://127.0.0.1:{port}/"), "the registry's first answer")
+        assert started.poll() is None, config.with_suffix(".log").read_text()
+        yield

@@ -1,0 +1,110 @@
+import time
+from datetime import datetime
+
+import pytest
+from huey import RedisHuey, SqliteHuey
+from sqlalchemy import func, select
+
+from authsvc import settings as settings_module
+from authsvc.core import events, health, keys
+from authsvc.core.rights import system
+from authsvc.core.sealing import Sealer
+from authsvc.db.tables import RegistryEvent, SigningKey
+from authsvc.domain.certificates import DAY
+from authsvc.jobs import queue
+
+
+@pytest.fixture
+def add_key(built):
+    """A signing key that was made so many seconds ago."""
+
+    def add(age: int) -> None:
+        paths = built.settings.paths
+        with built.transaction() as session:
+            ca = keys.load_ca(paths.ca_certificate, paths.ca_key)
+            keys.add(session, system("test"), ca, Sealer.from_file(paths.master_key), int(time.time()) - age)
+
+    return add
+
+
+def count(built, table) -> int:
+    with built.reading() as session:
+        return session.scalar(select(func.count()).select_from(table))
+
+
+@pytest.fixture
+def registered(built) -> dict:
+    made = queue.make_queue(built.settings)
+    queue.register(made, built)
+    return {type(task).__name__: task for task in made._registry.periodic_tasks}
+
+
+def test_a_beat_says_that_the_worker_is_alive(built):
+    queue.beat_once(built)
+    with built.reading() as session:
+        assert health.is_alive(session, health.WORKER, int(time.time()))
+
+
+@pytest.mark.parametrize(("age", "made"), [(61 * DAY, 1), (59 * DAY, 0)])
+def test_a_key_is_renewed_when_it_ends_soon(built, add_key, age, made):
+    add_key(age)
+    before = count(built, SigningKey)
+    queue.renew_once(built)
+    assert count(built, SigningKey) == before + made
+
+
+def test_a_second_renewal_makes_no_second_key(built, add_key):
+    add_key(61 * DAY)
+    queue.renew_once(built)
+    before = count(built, SigningKey)
+    queue.renew_once(built)
+    assert count(built, SigningKey) == before
+
+
+def test_a_renewal_drops_what_nobody_needs_any_more(built):
+    now = int(time.time())
+    with built.transaction() as session:
+        events.store(session, [{"id": "old"}], now - 8 * DAY)
+        events.store(session, [{"id": "new"}], now - 6 * DAY)
+    queue.renew_once(built)
+    assert count(built, RegistryEvent) == 1
+
+
+def test_the_queue_lies_in_the_data_directory(settings):
+    made = queue.make_queue(settings)
+    assert (type(made), made.storage.filename) == (SqliteHuey, str(settings.paths.jobs))
+
+
+def test_the_queue_of_many_nodes_is_redis(home):
+    environment = {"QUEUE__URL": "redis://cache:6380/3", "QUEUE__PASSWORD": "s3cret", "HOME": str(home)}
+    made = queue.make_queue(settings_module.load({f"AUTHSVC_{name}": value for name, value in environment.items()}))
+    where = made.storage.pool.connection_kwargs
+    assert (type(made), {name: where[name] for name in ("host", "port", "db", "password")}) == (
+        RedisHuey,
+        {"host": "cache", "port": 6380, "db": 3, "password": "s3cret"},
+    )
+
+
+def test_the_password_of_the_queue_may_stand_in_its_url(home):
+    found = settings_module.load({"AUTHSVC_HOME": str(home), "AUTHSVC_QUEUE__URL": "redis://:in-url@cache"})
+    assert queue.make_queue(found).storage.pool.connection_kwargs["password"] == "in-url"
+
+
+def test_what_runs_by_itself_is_registered(registered):
+    assert set(registered) == {"beat", "renew"}
+
+
+@pytest.mark.parametrize(
+    ("name", "minute", "due"), [("beat", 0, True), ("beat", 59, True), ("renew", 17, True), ("renew", 18, False)]
+)
+def test_it_runs_when_it_should(registered, name, minute, due):
+    assert registered[name].validate_datetime(datetime(2027, 1, 1, 12, minute)) is due  # noqa: DTZ001 (huey's are naive)
+
+
+@pytest.mark.parametrize("name", ["beat", "renew"])
+def test_what_is_registered_runs(registered, built, add_key, name):
+    add_key(61 * DAY)
+    registered[name].execute()
+    with built.reading() as session:
+        beats, newest = health.is_alive(session, health.WORKER, int(time.time())), keys.get_newest(session)
+    assert (beats, newest.ends_at > time.time() + 80 * DAY) == (name == "beat", name == "renew")

@@ -1,0 +1,77 @@
+"""README's tables say what the code does. `python -m tests.test_readme` prints both as they must stand there."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from authsvc.domain.permissions import MEMBER_ROLES, PROJECT_MATRIX, Role
+from authsvc.settings import Settings
+
+README = Path(__file__).parent.parent / "README.md"
+ROLES = ("resource", *MEMBER_ROLES, Role.VISITOR)
+SETTINGS = ("setting", "default", "meaning")
+
+
+def cells(line: str) -> tuple[str, ...]:
+    return tuple(cell.strip().strip("`").replace("–", "") for cell in line.strip().strip("|").split("|"))
+
+
+def table(*head: str) -> dict[str, tuple[str, ...]]:
+    """The rows of README's table with that head, by their first cell."""
+    lines = iter(README.read_text(encoding="utf-8").splitlines())
+    for line in lines:
+        if cells(line) == head:
+            break
+    rows = {}
+    for line in lines:
+        if not line.startswith("|"):
+            break
+        rows[cells(line)[0]] = cells(line)[1:]
+    return {name: row for name, row in rows.items() if name.strip("-: ")}
+
+
+def default_settings(section: BaseModel, prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            yield from default_settings(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", "" if value in (None, "", ()) else str(value).lower()
+
+
+DEFAULTS = dict(default_settings(Settings()))
+
+
+@pytest.mark.parametrize("resource", PROJECT_MATRIX)
+def test_readme_has_the_rights_of_the_code(resource):
+    assert table(*ROLES).get(resource) == PROJECT_MATRIX[resource]
+
+
+def test_readme_has_no_right_that_the_code_has_not():
+    assert table(*ROLES).keys() <= PROJECT_MATRIX.keys()
+
+
+@pytest.mark.parametrize("setting", DEFAULTS)
+def test_readme_has_each_setting_with_its_default(setting):
+    default, meaning = table(*SETTINGS).get(setting, ("missing", ""))
+    assert (default, bool(meaning)) == (DEFAULTS[setting], True)
+
+
+def test_readme_has_no_setting_that_the_code_has_not():
+    assert table(*SETTINGS).keys() <= DEFAULTS.keys()
+
+
+def expected() -> Iterator[str]:
+    """Both tables as markdown; the meanings are for a person to write."""
+    yield from ("| " + " | ".join(ROLES) + " |", "| --- " * len(ROLES) + "|")
+    for resource, row in PROJECT_MATRIX.items():
+        yield "| " + " | ".join([f"`{resource}`", *(cell or "–" for cell in row)]) + " |"
+    yield from ("", "| " + " | ".join(SETTINGS) + " |", "| --- | --- | --- |")
+    for name, default in DEFAULTS.items():
+        yield f"| `{name}` | {f'`{default}`' if default else '–'} | … |"
+
+
+if __name__ == "__main__":
+    print(*expected(), sep="\n")

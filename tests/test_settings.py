@@ -1,0 +1,199 @@
+import pytest
+
+from authsvc import settings as settings_module
+from authsvc.errors import Misconfigured
+from authsvc.settings import Settings
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Settings from the text of `authsvc.toml` and from environment variables, without their prefix."""
+
+    def load(toml: str = "", **environment: str) -> Settings:
+        (tmp_path / "authsvc.toml").write_text(toml, encoding="utf-8")
+        given = {f"AUTHSVC_{name}": value for name, value in environment.items()}
+        return settings_module.load({"AUTHSVC_HOME": str(tmp_path), "PATH": "/bin"} | given)
+
+    return load
+
+
+def mistakes(load, toml: str = "", **environment: str) -> list[str]:
+    with pytest.raises(Misconfigured) as refused:
+        load(toml, **environment)
+    first, *rest = str(refused.value).splitlines()
+    assert first == "these settings are wrong:"
+    return [line.strip() for line in rest]
+
+
+def test_nothing_has_to_be_set(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = settings_module.load({})
+    assert (found.home, found.port, found.token.lifetime) == (tmp_path / "data", 8080, 300)
+
+
+def test_the_environment_of_the_process_is_read(monkeypatch, tmp_path):
+    monkeypatch.setenv("AUTHSVC_HOME", str(tmp_path))
+    monkeypatch.setenv("AUTHSVC_PORT", "5001")
+    assert settings_module.load().port == 5001
+
+
+def test_a_file_changes_a_default(load):
+    assert load("port = 5000\n[token]\nlifetime = 600").token.lifetime == 600
+
+
+def test_the_environment_changes_the_file(load):
+    found = load("port = 5000\n[token]\nlifetime = 600\nissuer = 'file'", TOKEN__LIFETIME="900")
+    assert (found.port, found.token.lifetime, found.token.issuer) == (5000, 900, "file")
+
+
+def test_a_variable_that_is_not_ours_is_ignored(tmp_path):
+    assert settings_module.load({"AUTHSVC_HOME": str(tmp_path), "PORT": "1", "XAUTHSVC_PORT": "2"}).port == 8080
+
+
+def test_every_mistake_is_told_at_once(load):
+    found = mistakes(load, "prot = 1\n[token]\nlifetime = 5\n[nonsense]\nx = 1", PORT="http", TOKEN__PROOF_TTL="soon")
+    assert found == [
+        "port: Input should be a valid integer, unable to parse string as an integer",
+        "token.lifetime: Input should be greater than or equal to 60",
+        "token.proof_ttl: Input should be a valid integer, unable to parse string as an integer",
+        "prot: unknown setting",
+        "nonsense: unknown setting",
+    ]
+
+
+def test_a_file_that_is_missing_is_told_with_the_other_mistakes(load):
+    found = mistakes(load, ADMIN_PASSWORD_FILE="/missing", PORT="http")
+    assert (found[0], len(found)) == (
+        "AUTHSVC_ADMIN_PASSWORD_FILE: [Errno 2] No such file or directory: '/missing'",
+        2,
+    )
+
+
+def test_a_settings_file_that_is_none_is_told(load):
+    (mistake,) = mistakes(load, "port = ")
+    assert mistake.split(":")[0].endswith("authsvc.toml")
+
+
+@pytest.mark.parametrize("name", ["PROT", "TOKEN__LIFETIM", "TOKEN_LIFETIME", "NONSENSE__X"])
+def test_a_setting_nobody_knows_is_a_mistake(load, name):
+    assert mistakes(load, **{name: "1"})[0].endswith("unknown setting")
+
+
+def test_a_section_is_no_value(load):
+    assert "AUTHSVC_TOKEN__LIFETIME: token is not a section" in mistakes(load, TOKEN="x", TOKEN__LIFETIME="60")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "0"),
+        ("PORT", "65536"),
+        ("TOKEN__LIFETIME", "59"),
+        ("TOKEN__LIFETIME", "86401"),
+        ("TOKEN__ISSUER", ""),
+        ("TOKEN__SERVICE", ""),
+        ("TOKEN__PROOF_TTL", "-1"),
+        ("PASSWORD__MIN_LENGTH", "7"),
+        ("WEB__PROCESSES", "0"),
+        ("LOG__LEVEL", "loud"),
+        ("PUBLIC_URL", "registry.example.com"),
+        ("PUBLIC_URL", "https://registry.example.com/path"),
+        ("PUBLIC_URL", 'https://x"y'),
+        ("TRUSTED_PROXIES", "proxy"),
+        ("TLS__SELF_SIGNED", "perhaps"),
+    ],
+)
+def test_a_value_out_of_bounds_is_a_mistake(load, name, value):
+    (mistake,) = mistakes(load, **{name: value})
+    assert mistake.startswith(name.lower().replace("__", "."))
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"TLS__CERTIFICATE": "/x.crt"},
+        {"TLS__KEY": "/x.key"},
+        {"TLS__CERTIFICATE": "/x.crt", "TLS__KEY": "/x.key", "TLS__SELF_SIGNED": "true"},
+    ],
+)
+def test_half_a_pair_or_two_kinds_of_certificate_are_a_mistake(load, environment):
+    (mistake,) = mistakes(load, **environment)
+    assert mistake.startswith("tls: ")
+
+
+@pytest.mark.parametrize(
+    ("ending", "value"), [("", "s3cret"), ("\n", "s3cret"), ("\r\n", "s3cret"), (" \n", "s3cret ")]
+)
+def test_a_secret_may_lie_in_a_file(load, tmp_path, ending, value):
+    (tmp_path / "password").write_bytes(f"s3cret{ending}".encode())
+    found = load(DATABASE__PASSWORD_FILE=str(tmp_path / "password"))
+    assert found.database.password.get_secret_value() == value
+
+
+@pytest.mark.parametrize("name", ["ADMIN_PASSWORD", "DATABASE__PASSWORD", "QUEUE__PASSWORD"])
+def test_a_secret_is_not_shown(load, name):
+    found = load(**{name: "s3cret-s3cret"})
+    assert "s3cret" not in repr(found) + str(found) + found.model_dump_json()
+
+
+def test_a_secret_is_not_shown_with_the_mistakes(load):
+    assert "s3cret" not in " ".join(mistakes(load, ADMIN_PASSWORD="s3cret-s3cret", PORT="x"))
+
+
+def test_a_setting_cannot_be_changed(load):
+    with pytest.raises(ValueError, match="frozen"):
+        load().port = 1
+
+
+@pytest.mark.parametrize(("text", "names"), [("", ()), ("a", ("a",)), ("a, b ,,c", ("a", "b", "c"))])
+def test_a_list_is_one_text_with_commas_in_the_environment(load, text, names):
+    assert load(TLS__NAMES=text).tls.names == names
+
+
+def test_a_list_is_a_list_in_the_file(load):
+    assert [str(net) for net in load('trusted_proxies = ["192.0.2.0/24", "::1"]').trusted_proxies] == [
+        "192.0.2.0/24",
+        "::1/128",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("environment", "address"),
+    [
+        ({}, "http://127.0.0.1:8080"),
+        ({"PORT": "80"}, "http://127.0.0.1:80"),
+        ({"TLS__SELF_SIGNED": "true"}, "https://127.0.0.1:8080"),
+        ({"TLS__CERTIFICATE": "/c", "TLS__KEY": "/k"}, "https://127.0.0.1:8080"),
+        ({"PUBLIC_URL": "https://registry.example.com"}, "https://registry.example.com"),
+    ],
+)
+def test_people_are_told_an_address(load, environment, address):
+    found = load(**environment)
+    assert (found.address, found.realm) == (address, f"{address}/service/token")
+
+
+@pytest.mark.parametrize(
+    ("environment", "address"),
+    [
+        ({"REGISTRY__URL": "http://r:5000", "REGISTRY__BIND": "x:1"}, "http://r:5000"),
+        ({"REGISTRY__ADDRESS": "registry:5000", "REGISTRY__BIND": "0.0.0.0:5000"}, "http://registry:5000"),
+        ({"REGISTRY__BIND": "127.0.0.1:5000"}, "http://127.0.0.1:5000"),
+    ],
+)
+def test_the_registry_is_reached_where_it_is(load, environment, address):
+    assert load(**environment).registry_address == address
+
+
+def test_our_own_registry_is_reached_by_its_socket(load, tmp_path):
+    assert load().registry_address == f"unix:{tmp_path}/run/registry.sock"
+
+
+def test_the_data_directory_may_lie_in_the_home_directory(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert settings_module.load({"AUTHSVC_HOME": "~/registry"}).home == tmp_path / "registry"
+
+
+def test_everything_lies_in_the_data_directory(load, tmp_path):
+    paths = load().paths
+    names = [name for name, kind in vars(type(paths)).items() if isinstance(kind, property)]
+    assert [name for name in names if tmp_path not in getattr(paths, name).parents] == []

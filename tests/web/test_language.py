@@ -1,0 +1,90 @@
+import gettext
+import io
+from pathlib import Path
+
+import pytest
+from babel.messages.extract import extract_from_dir
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+
+import authsvc
+from authsvc.web.language import LANGUAGES
+
+WEB = Path(authsvc.__file__).parent / "web"
+CHINESE = WEB / "translations" / "zh" / "LC_MESSAGES"
+ENGLISH_TITLE, CHINESE_TITLE = "Log in with docker", "使用 docker 登录"
+
+
+def catalog():
+    with (CHINESE / "messages.po").open("rb") as file:
+        return read_po(file, locale="zh")
+
+
+def compiled(file) -> dict[str, str]:
+    return {key: text for key, text in gettext.GNUTranslations(file)._catalog.items() if key}
+
+
+def in_templates() -> set[str]:
+    found = extract_from_dir(str(WEB), [("**/templates/**.html", "jinja2")])
+    return {message for _file, _line, message, _comments, _context in found}
+
+
+@pytest.mark.parametrize(
+    ("preferred", "title", "lang"),
+    [
+        ("zh", CHINESE_TITLE, "zh-Hans"),
+        ("zh-CN,zh;q=0.9,en;q=0.8", CHINESE_TITLE, "zh-Hans"),
+        ("zh-Hans-CN", CHINESE_TITLE, "zh-Hans"),
+        ("fr, zh;q=0.5", CHINESE_TITLE, "zh-Hans"),
+        ("en-GB,en;q=0.9,zh;q=0.1", ENGLISH_TITLE, "en"),
+        ("fr", ENGLISH_TITLE, "en"),
+        ("", ENGLISH_TITLE, "en"),
+        ("*", ENGLISH_TITLE, "en"),
+        (";;;q=x,,", ENGLISH_TITLE, "en"),
+    ],
+)
+def test_a_page_speaks_the_browsers_language(client, preferred, title, lang):
+    page = client.get("/", headers={"Accept-Language": preferred}).text
+    assert (title in page, f'<html lang="{lang}">' in page) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "preferred", "title"),
+    [("zh", "en", CHINESE_TITLE), ("en", "zh", ENGLISH_TITLE), ("fr", "zh", CHINESE_TITLE)],
+)
+def test_the_language_that_was_chosen_wins(client, chosen, preferred, title):
+    client.set_cookie("language", chosen)
+    assert title in client.get("/", headers={"Accept-Language": preferred}).text
+
+
+def test_the_languages_are_offered_by_their_own_names(client):
+    page = client.get("/").text
+    assert all(f'href="/language/{code}" lang="{code}"' in page and name in page for code, name in LANGUAGES.items())
+
+
+def test_an_error_page_is_translated(client):
+    assert "返回首页" in client.get("/nothing", headers={"Accept-Language": "zh"}).text
+
+
+def test_every_text_of_the_templates_has_a_translation_and_no_other_has():
+    assert {message.id for message in catalog() if message.id} == in_templates()
+
+
+def test_the_templates_have_texts():
+    assert "Log in with docker" in in_templates()
+
+
+def test_no_translation_is_empty_or_uncertain():
+    assert [message.id for message in catalog() if message.id and (not message.string or message.fuzzy)] == []
+
+
+def test_placeholders_survive_translation():
+    assert [message.id for message in catalog() if list(message.check())] == []
+
+
+def test_the_compiled_translations_are_those_of_the_source():
+    fresh = io.BytesIO()
+    write_mo(fresh, catalog())
+    fresh.seek(0)
+    with (CHINESE / "messages.mo").open("rb") as kept:
+        assert compiled(kept) == compiled(fresh)
