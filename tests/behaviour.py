@@ -11,6 +11,7 @@ import jwt
 
 from tests.e2e import images
 from tests.e2e.clients import Docker, Podman, Skopeo
+from tests.e2e.servers import until
 
 PASSWORDS = {name: f"{name[::-1]}-has-a-secret-7" for name in ("alice", "bob", "charlie", "stranger")}
 
@@ -199,8 +200,9 @@ class ServicePromises:
     def test_one_request_id_stands_in_every_log(self, site: Site) -> None:
         at_web = httpx.get(f"http://{site.host}/service/token", auth=("charlie", "wrong")).headers["x-request-id"]
         at_registry = httpx.get(f"http://{site.host}/v2/").headers["x-request-id"]
-        assert set(site.logs(at_web)) == {"nginx", "web"}
-        assert set(site.logs(at_registry)) == {"nginx", "registry"}
+        # A part writes its line after its answer.
+        until(lambda: set(site.logs(at_web)) == {"nginx", "web"}, "the id in the logs of nginx and web")
+        until(lambda: set(site.logs(at_registry)) == {"nginx", "registry"}, "the id in those of nginx and the registry")
 
     def test_only_an_administrator_lists_the_catalog(self, site: Site) -> None:
         assert access(site, "registry:catalog:*", "bob") == {}
