@@ -21,7 +21,7 @@ from sqlalchemy import Engine, text
 from authsvc import services as services_module
 from authsvc import settings as settings_module
 from authsvc.app import create_app
-from authsvc.core import keys
+from authsvc.core import keys, standing
 from authsvc.core.rights import system
 from authsvc.core.sealing import Sealer
 from authsvc.db import migrate
@@ -82,16 +82,19 @@ def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     data, log = directory / "data", directory / "log"
     unix, port = directory / "s", free_port()
     as_whom = ["--user=root"] if os.geteuid() == 0 else []
+    # In a /tmp that they share, two servers take each other's temporary tables for their own.
+    alone = {**os.environ, "TMPDIR": str(directory)}
     subprocess.run(
         [install, "--no-defaults", *as_whom, f"--datadir={data}", "--auth-root-authentication-method=normal"],
         check=True,
         capture_output=True,
+        env=alone,
     )
     options = [f"--datadir={data}", f"--socket={unix}", f"--port={port}", "--bind-address=127.0.0.1"]
     fast = ["--skip-name-resolve", "--innodb-flush-log-at-trx-commit=0", "--skip-innodb-doublewrite"]
     with log.open("w") as output:
         process = subprocess.Popen(
-            [server, "--no-defaults", *as_whom, *options, *fast], stdout=output, stderr=subprocess.STDOUT
+            [server, "--no-defaults", *as_whom, *options, *fast], stdout=output, stderr=subprocess.STDOUT, env=alone
         )
     ping = [admin, "--no-defaults", "--user=root", f"--socket={unix}", "ping"]
     wait_until(lambda: subprocess.run(ping, capture_output=True, check=False).returncode == 0, process, log)
@@ -178,7 +181,7 @@ def mariadb_url(mariadb_template: str) -> str:
             # Its trigger refuses DELETE; the others are emptied faster row by row.
             verb = "TRUNCATE" if table.name == "audit_events" else "DELETE FROM"
             connection.execute(text(f"{verb} {table.name}"))
-        connection.execute(text("INSERT INTO audit_heads (id, length, hash) VALUES (1, 0, '')"))
+        connection.execute(text("INSERT INTO audit_heads (id, length, changes, hash) VALUES (1, 0, 0, '')"))
     engine.dispose()
     return mariadb_template
 
@@ -229,8 +232,9 @@ def settings(home: Path, database_url: str, environment: dict[str, str]) -> Sett
 
 
 @pytest.fixture
-def built(settings: Settings) -> Iterator[Services]:
-    """Every long-lived object, with a signing key in the database."""
+def built(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
+    """Every long-lived object, with a signing key in the database. Here every change counts at once."""
+    monkeypatch.setattr(standing, "CHECK_SECONDS", 0.0)
     made = services_module.build(settings)
     ca = keys.load_ca(settings.paths.ca_certificate, settings.paths.ca_key)
     with made.transaction() as opened:
