@@ -5,16 +5,19 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 
 from authsvc.core import keys, setup, users
 from authsvc.core.callers import Callers
 from authsvc.core.keys import KeyRing
-from authsvc.core.login import Login
+from authsvc.core.login import Limits, Login
+from authsvc.core.proofs import Proofs
 from authsvc.core.sealing import Sealer
+from authsvc.core.standing import Standings
 from authsvc.core.throttle import Throttle
 from authsvc.core.tokens import Tokens
 from authsvc.core.usage import Usage
-from authsvc.db.engine import Engine, Session, reading, transaction
+from authsvc.db.engine import HURRIED, Engine, Session, reading, transaction
 from authsvc.db.tables import SigningKey
 from authsvc.identity.local import LocalBackend
 from authsvc.registry.client import RegistryClient
@@ -60,22 +63,28 @@ def start_logging(settings: Settings) -> None:
     logging.getLogger("authsvc").setLevel(settings.log.level.upper())
 
 
-def build(settings: Settings) -> Services:
+def build(settings: Settings, proofs: Proofs | None = None) -> Services:
     """Build everything from the settings; opens no connection yet.
+
+    Args:
+        proofs: those that this process shares with others; its own when None.
 
     Raises:
         Misconfigured: the data directory or a setting needs a person's hand.
     """
-    engine = setup.connect(settings)
+    engine = setup.connect(settings, HURRIED)
+    token = settings.token
     sealer = Sealer.from_file(settings.paths.master_key)
     throttle = Throttle(engine, sealer.derive("throttle"), settings.throttle)
-    login = Login(engine, [_local(engine)], throttle, settings.token.proof_ttl)
-    callers = Callers(engine, login, throttle, Usage(engine), settings)
+    limits = Limits(ttl=token.proof_ttl, grace=token.grace, room=settings.web.threads * 3 // 4 or 1)
+    login = Login(engine, [_local(engine)], throttle, proofs or Proofs(), limits)
+    standings = Standings(engine, token.grace)
+    callers = Callers(engine, login, standings, throttle, Usage(engine), settings)
     return Services(
         settings=settings,
         engine=engine,
         callers=callers,
-        tokens=Tokens(engine, callers, KeyRing(sealer, _key_finder(engine)), settings),
+        tokens=Tokens(callers, standings, engine, KeyRing(sealer, _key_finder(engine)), settings),
         registry=RegistryClient(settings.registry_address),
         events_secret=_events_secret(settings),
     )
@@ -97,12 +106,8 @@ def _key_finder(engine: Engine) -> Callable[[int], SigningKey | None]:
 
 
 def _local(engine: Engine) -> LocalBackend:
-    def find_hash(name: str) -> str | None:
-        with reading(engine) as session:
-            return users.find_hash(session, name)
-
     def renew_hash(name: str, outdated: str, phc: str) -> None:
         with transaction(engine) as session:
             users.renew_hash(session, name, outdated, phc)
 
-    return LocalBackend(find_hash, renew_hash)
+    return LocalBackend(partial(users.find_hash, engine), renew_hash)

@@ -36,6 +36,7 @@ class TokenSettings(_Section):
     # Clients raise anything under 60 to 60 (reference: docker and containers/image), so less would break them.
     lifetime: int = Field(300, ge=60, le=86_400)
     proof_ttl: int = Field(60, ge=0, le=3_600)
+    grace: int = Field(300, ge=0, le=86_400)
     passwords: bool = True
     passwords_refused_from: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
     # Off, because a kubelet ignores them in a secret copied from a docker login, and then has no password.
@@ -66,22 +67,32 @@ class QueueSettings(_Section):
 
 
 class WebSettings(_Section):
-    """The gunicorn processes. `bind` is where they listen, `address` how nginx reaches them."""
+    """The gunicorn processes. `bind` is where they listen, `address` how nginx reaches them.
+
+    `peers` are further web instances beside ours; `resolver` is a DNS server that nginx asks for `address` again and
+    again, where that changes.
+    """
 
     bind: str = ""
     address: str = ""
+    peers: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
+    resolver: str = Field("", pattern=r"^[0-9A-Fa-f.:\[\]]*$")
     processes: int = Field(2, ge=1, le=64)
-    threads: int = Field(8, ge=1, le=256)
+    threads: int = Field(512, ge=4, le=4_096)
 
 
 class RegistrySettings(_Section):
-    """The registry. `url` points at one that already runs; when it is empty, `authsvc up` runs its own."""
+    """The registry. `url` points at one that already runs; when it is empty, `authsvc up` runs its own.
+
+    `sendfile` is whether nginx sends blobs itself, from `storage`; None for where it can.
+    """
 
     url: str = ""
     bind: str = ""
     address: str = ""
     storage: str = ""
     bundle: str = ""
+    sendfile: bool | None = None
 
 
 class TlsSettings(_Section):

@@ -18,7 +18,11 @@ __all__ = ["make_home", "make_settings"]  # fixtures
 VARIANTS: dict[str, dict[str, str]] = {
     "http": {},
     "tls": {"TLS__SELF_SIGNED": "true"},
-    "compose": {"WEB__ADDRESS": "127.0.0.1:8000", "REGISTRY__ADDRESS": "127.0.0.1:5000"},
+    "compose": {
+        "WEB__ADDRESS": "127.0.0.1:8000", "WEB__RESOLVER": "127.0.0.11", "REGISTRY__ADDRESS": "127.0.0.1:5000",
+    },
+    "peers": {"WEB__PEERS": "192.0.2.1:8000,192.0.2.2:8000"},
+    "no sendfile": {"REGISTRY__SENDFILE": "false"},
     "compose with tls": {
         "WEB__ADDRESS": "127.0.0.1:8000", "REGISTRY__ADDRESS": "127.0.0.1:5000", "TLS__SELF_SIGNED": "true",
     },

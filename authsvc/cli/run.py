@@ -69,13 +69,14 @@ def registry_config(bundle: str, realm: str, *, notifications: bool) -> None:
 def gunicorn(settings: Settings) -> list[str]:
     """The command line of the web processes."""
     options = {
-        "config": "python:authsvc.web.gunicorn",
+        "config": "python:authsvc.app",
         "bind": places.web_bind(settings),
         "umask": "0",  # of the socket, which nginx's workers must reach; the directory it lies in keeps others out
         "worker-class": "gthread",
         "workers": str(settings.web.processes),
         "threads": str(settings.web.threads),
-        "timeout": "30",
+        # A process that hangs is replaced while docker, which gives up after 15 s, still waits.
+        "timeout": "10",
         "graceful-timeout": "10",
         # Longer than nginx keeps an idle connection, so that it is nginx who closes it, not web under a request.
         "keep-alive": "75",

@@ -1,5 +1,7 @@
 """The audit trail: written in the transaction of the change it tells of, append-only, each row chained to the last.
 
+The head row also counts the changes, by which every process knows when to forget what it remembers of rights.
+
 A row's hash covers the row before it, so that a changed, removed or reordered row shows (`verify`).
 """
 
@@ -16,6 +18,8 @@ from authsvc.db.tables import AuditEvent, AuditHead
 from authsvc.domain.permissions import Actor, Right
 
 LIST = Right("audit-log", "list")
+CHANGES_NOTHING = frozenset({"login", "refresh-token.add", "robot.expiring"})
+"""Actions after which nobody has other rights than before, so that what processes remember of them stays."""
 _HEAD = 1
 
 
@@ -31,7 +35,8 @@ def record(
         detail: what else a reader wants to know; never a secret.
     """
     session.flush()
-    session.execute(update(AuditHead).where(AuditHead.id == _HEAD).values(length=AuditHead.length + 1))
+    moved = {"length": AuditHead.length + 1, "changes": AuditHead.changes + int(action not in CHANGES_NOTHING)}
+    session.execute(update(AuditHead).where(AuditHead.id == _HEAD).values(moved))
     head = session.scalars(
         select(AuditHead).where(AuditHead.id == _HEAD).execution_options(populate_existing=True)
     ).one()

@@ -9,16 +9,17 @@ from typing import NoReturn
 
 from sqlalchemy import Engine
 
-from authsvc.core import audit, refresh_tokens, standing
-from authsvc.core.login import Credentials, Login, Proof
-from authsvc.core.standing import Account, Machine, Standing
+from authsvc.core import audit, refresh_tokens
+from authsvc.core.login import Credentials, Login
+from authsvc.core.proofs import Proof
+from authsvc.core.standing import Account, Machine, Standing, Standings
 from authsvc.core.throttle import Throttle
 from authsvc.core.usage import Usage
 from authsvc.db.engine import transaction
 from authsvc.domain import machine_secrets
 from authsvc.domain.machine_secrets import Kind
 from authsvc.domain.names import canonical_user
-from authsvc.domain.permissions import ANONYMOUS, Actor, Credential, Role
+from authsvc.domain.permissions import ANONYMOUS, Actor, Credential, Role, pulls_only
 from authsvc.errors import Unauthenticated
 from authsvc.settings import Settings
 
@@ -60,9 +61,18 @@ class Caller:
 class Callers:
     """Tells who a request's credentials belong to."""
 
-    def __init__(self, engine: Engine, login: Login, throttle: Throttle, usage: Usage, settings: Settings) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        login: Login,
+        standings: Standings,
+        throttle: Throttle,
+        usage: Usage,
+        settings: Settings,
+    ) -> None:
         self._engine = engine
         self._login = login
+        self._standings = standings
         self._throttle = throttle
         self._usage = usage
         self._settings = settings
@@ -79,8 +89,9 @@ class Callers:
         """
         match shown:
             case None:
-                nobody = replace(ANONYMOUS, source=origin.source, request_id=origin.request_id)
-                return Caller(nobody, standing.of_user(self._engine, "", projects, now))
+                found = self._standings.of_user("", projects, now)
+                nobody = replace(ANONYMOUS, limit=found.limit, source=origin.source, request_id=origin.request_id)
+                return Caller(nobody, found)
             case RefreshCredential():
                 return self._refresh(shown, origin, projects, now)
             case Credentials():
@@ -109,18 +120,22 @@ class Callers:
 
     def _person(self, shown: Credentials, origin: Origin, projects: Collection[str], now: int) -> Caller:
         proof = self._proved(shown, origin, now)
-        found = standing.of_user(self._engine, proof.name, projects, now)
-        if found.account is None or found.account.version != proof.version:
-            # The password was changed, or the user deleted, since it was remembered: ask the sources once more.
+        found = self._standings.of_user(proof.name, projects, now)
+        account = _account_of(proof, found)
+        if account is None:
+            # The password was changed, or the user deleted, since one of the two was remembered: ask once more.
             self._login.forget(shown)
             proof = self._proved(shown, origin, now)
-            found = standing.of_user(self._engine, proof.name, projects, now)
-        if found.account is None or found.account.version != proof.version:
+            found = self._standings.of_user(proof.name, projects, now, anew=True)
+            account = _account_of(proof, found)
+        if account is None:
             self._login.forget(shown)
             self.refuse(proof.name, Credential.PASSWORD, origin, WRONG, now)
-        if not self._takes_password_of(found.account):
+        if not self._takes_password_of(account):
             self.refuse(proof.name, Credential.PASSWORD, origin, NO_PASSWORDS, now)
-        return self._caller(found, found.account, Credential.PASSWORD, origin, now)
+        if proof.is_outdated:
+            found = replace(found, limit=pulls_only(found.limit))
+        return self._caller(found, account, Credential.PASSWORD, origin, now)
 
     def _proved(self, shown: Credentials, origin: Origin, now: int) -> Proof:
         proof = self._login.prove(shown, origin.source, now)
@@ -130,7 +145,7 @@ class Callers:
 
     def _access_token(self, shown: Credentials, origin: Origin, projects: Collection[str], now: int) -> Caller:
         digest = machine_secrets.digest(shown.password)
-        found = standing.of_access_token(self._engine, digest, projects, now)
+        found = self._standings.of_access_token(digest, projects, now)
         name = canonical_user(shown.name)
         if found.account is None or found.account.name != name or _is_over(found.machine, now):
             self._refuse_machine(name, Credential.ACCESS_TOKEN, shown.password, origin, WRONG_TOKEN, now)
@@ -139,7 +154,7 @@ class Callers:
 
     def _robot(self, shown: Credentials, origin: Origin, projects: Collection[str], now: int) -> Caller:
         name = shown.name.removeprefix(self._settings.robot_prefix)
-        found = standing.of_robot(self._engine, name, machine_secrets.digest(shown.password), projects)
+        found = self._standings.of_robot(name, machine_secrets.digest(shown.password), projects, now)
         if found.account is None or not found.account.enabled or _is_over(found.machine, now):
             self._refuse_machine(shown.name, Credential.ROBOT, shown.password, origin, WRONG_ROBOT, now)
         self._usage.used(Kind.ROBOT, found.machine, now)
@@ -149,13 +164,14 @@ class Callers:
             Role.EVERYONE,
             found.grants,
             found.system_rights,
+            limit=found.limit,
             source=origin.source,
             request_id=origin.request_id,
         )
         return Caller(actor, found)
 
     def _refresh(self, shown: RefreshCredential, origin: Origin, projects: Collection[str], now: int) -> Caller:
-        found = standing.of_refresh_token(self._engine, machine_secrets.digest(shown.secret), projects, now)
+        found = self._standings.of_refresh_token(machine_secrets.digest(shown.secret), projects, now)
         account, machine, via = found.account, found.machine, Credential.REFRESH_TOKEN
         name = account.name if account else ""
         if account is None or machine is None or machine.revoked or machine.is_over(now):
@@ -211,6 +227,12 @@ class Callers:
         )
         with transaction(self._engine) as session:
             refresh_tokens.revoke_family(session, thief, machine.family, now)
+
+
+def _account_of(proof: Proof, found: Standing) -> Account | None:
+    """The account, if the proof is of the password that it has now."""
+    account = found.account
+    return account if account is not None and account.version == proof.version else None
 
 
 def _is_over(machine: Machine | None, now: int) -> bool:

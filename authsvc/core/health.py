@@ -4,7 +4,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from authsvc.db import migrate
+from authsvc.db import revision
 from authsvc.db.engine import reading
 from authsvc.db.tables import Heartbeat
 from authsvc.errors import AppError
@@ -32,7 +32,7 @@ def is_migrated(engine: Engine) -> bool:
         Unavailable: the database does not answer.
     """
     with reading(engine) as session:
-        return migrate.current(session.connection()) == migrate.head()
+        return revision.current(session.connection()) == revision.NEWEST
 
 
 def components(engine: Engine, now: int) -> dict[str, bool]:

@@ -1,28 +1,27 @@
 """A password login: proved by the chain of identity sources, then remembered for a minute.
 
 What is remembered is a keyed hash of name and password, never the password; it is good only while the user's
-`password_version` is the one it was proved under, which `core/standing.py` reads with the roles.
+`password_version` is the one it was proved under, which `core/standing.py` reads with the roles. When its minute is
+over and nobody can say whether it still holds, it is good for pulls for a while (design decision 15).
 """
 
-import hashlib
-import hmac
-import os
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from weakref import WeakValueDictionary
 
-from cachetools import TTLCache
 from sqlalchemy import Engine, select
 
 from authsvc.core import metrics
+from authsvc.core.proofs import Proof, Proofs
 from authsvc.core.throttle import Throttle
-from authsvc.db.engine import reading
+from authsvc.db.engine import fetch
 from authsvc.db.tables import User
 from authsvc.domain.names import canonical_user, is_user
+from authsvc.errors import Unavailable
 from authsvc.identity import PasswordBackend, Verdict, passwords
-
-MAX_PROOFS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +35,19 @@ class Credentials:
         return f"Credentials({self.name!r}, ***)"
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """A name that was proved, and the version of the password that proved it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long proofs last, and how many are made at once.
 
-    name: str
-    version: int
+    Args:
+        ttl: seconds for which a proof is remembered.
+        grace: seconds more for which it is good for pulls while a source does not answer.
+        room: how many may wait to be proved. Each holds a thread, and the others' threads must not run out.
+    """
+
+    ttl: int
+    grace: int
+    room: int
 
 
 class Login:
@@ -49,15 +55,27 @@ class Login:
 
     Args:
         backends: the identity sources, in order.
-        ttl: seconds for which a proof is remembered.
+        proofs: what was proved by whichever process.
+        clock: seconds that only go forward.
     """
 
-    def __init__(self, engine: Engine, backends: Sequence[PasswordBackend], throttle: Throttle, ttl: int) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        backends: Sequence[PasswordBackend],
+        throttle: Throttle,
+        proofs: Proofs,
+        limits: Limits,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._engine = engine
         self._backends = tuple(backends)
         self._throttle = throttle
-        self._key = os.urandom(32)
-        self._proofs: TTLCache[bytes, Proof] = TTLCache(MAX_PROOFS, ttl, timer=time.monotonic)
+        self._proofs = proofs
+        self._limits = limits
+        self._clock = clock
+        self._room = threading.BoundedSemaphore(limits.room)
+        self._turns: WeakValueDictionary[bytes, threading.Lock] = WeakValueDictionary()
         self._lock = threading.Lock()
 
     def prove(self, credentials: Credentials, source: str, now: int) -> Proof | None:
@@ -65,32 +83,60 @@ class Login:
 
         Raises:
             TooMany: there were too many failures; the password was not looked at.
-            Unavailable: a source that would have to answer does not.
+            Unavailable: a source that would have to answer does not, or too many wait for it.
         """
-        key = self._digest(credentials)
-        with self._lock:
-            proof = self._proofs.get(key)
+        name = canonical_user(credentials.name)
+        digest = self._proofs.digest(name, credentials.password)
+        proof = self._find(digest, self._limits.ttl)
         if proof is not None:
             metrics.PROOF_HITS.inc()
             return proof
-        metrics.PROOF_MISSES.inc()
-        name = canonical_user(credentials.name)
-        self._throttle.check(name, source, now)
-        proof = self._ask(name, credentials.password)
-        if proof is None:
-            self._throttle.failed(name, source, credentials.password, now)
-            return None
-        self._throttle.succeeded(name, source, now)
-        with self._lock:
-            self._proofs[key] = proof
-        return proof
+        with self._place(), self._turn(digest):
+            return self._find(digest, self._limits.ttl) or self._prove(name, credentials.password, source, digest, now)
 
     def forget(self, credentials: Credentials) -> None:
         """Drop what was remembered about these credentials."""
-        with self._lock:
-            self._proofs.pop(self._digest(credentials), None)
+        self._proofs.drop(self._proofs.digest(canonical_user(credentials.name), credentials.password))
 
-    def _ask(self, name: str, password: str) -> Proof | None:
+    def _prove(self, name: str, password: str, source: str, digest: bytes, now: int) -> Proof | None:
+        metrics.PROOF_MISSES.inc()
+        asked_at = self._clock()
+        try:
+            self._throttle.check(name, source, now)
+            proof = self._ask(name, password, asked_at)
+        except Unavailable:
+            before = self._find(digest, self._limits.ttl + self._limits.grace)
+            if before is None:
+                raise
+            return replace(before, is_outdated=True)
+        if proof is None:
+            self._proofs.drop(digest)
+            self._throttle.failed(name, source, password, now)
+            return None
+        self._proofs.keep(digest, proof)
+        self._throttle.succeeded(name, source, now)
+        return proof
+
+    def _find(self, digest: bytes, seconds: int) -> Proof | None:
+        """A proof that is not older than so many seconds."""
+        proof = self._proofs.find(digest)
+        return proof if proof is not None and self._clock() - proof.at < seconds else None
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if not self._room.acquire(blocking=False):
+            raise Unavailable("too many people log in at this moment; try again in a few seconds")
+        try:
+            yield
+        finally:
+            self._room.release()
+
+    def _turn(self, digest: bytes) -> threading.Lock:
+        """One attempt at a time for the same credentials: what all nodes of a cluster ask at once is hashed once."""
+        with self._lock:
+            return self._turns.setdefault(digest, threading.Lock())
+
+    def _ask(self, name: str, password: str, asked_at: float) -> Proof | None:
         if not password or not is_user(name):
             passwords.waste_a_hash(password)
             return None
@@ -102,16 +148,11 @@ class Login:
                 case Verdict.REFUSED:
                     return None
                 case identity:
-                    return Proof(identity.name, version)
+                    return Proof(identity.name, version, asked_at)
         passwords.waste_a_hash(password)
         return None
 
     def _version(self, name: str) -> int:
         # Read before the password is checked: a change in between must leave the proof outdated, not renewed.
-        with reading(self._engine) as session:
-            return session.scalar(select(User.password_version).where(User.name == name)) or 0
-
-    def _digest(self, credentials: Credentials) -> bytes:
-        name = canonical_user(credentials.name).encode(errors="surrogatepass")
-        secret = credentials.password.encode(errors="surrogatepass")
-        return hmac.digest(self._key, len(name).to_bytes(8, "big") + name + secret, hashlib.sha256)
+        rows = fetch(self._engine, select(User.password_version).where(User.name == name))
+        return rows[0].password_version if rows else 0

@@ -64,6 +64,13 @@ _PROOFS = Counter(
     registry=REGISTRY,
 )
 PROOF_HITS, PROOF_MISSES = _PROOFS.labels("hit"), _PROOFS.labels("miss")
+_STANDINGS = Counter(
+    "authsvc_standing_cache_lookups",
+    "Rights looked up among those read a moment ago: a hit costs nothing, a miss one statement in the database.",
+    ["result"],
+    registry=REGISTRY,
+)
+STANDING_HITS, STANDING_MISSES = _STANDINGS.labels("hit"), _STANDINGS.labels("miss")
 
 
 def count_token(outcome: Outcome, kind: Credential, source: str, seconds: float) -> None:

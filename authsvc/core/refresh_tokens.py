@@ -65,7 +65,8 @@ def add(session: Session, actor: Actor, command: NewToken, now: int) -> str:
             expires_at=now + command.days * DAY,
         )
     )
-    audit.record(session, actor, "refresh-token.add", user.name, now, detail=command.client[:64])
+    action = "refresh-token.replace" if command.family else "refresh-token.add"
+    audit.record(session, actor, action, user.name, now, detail=command.client[:64])
     return secret
 
 

@@ -8,8 +8,7 @@ from sqlalchemy.orm import Session
 from authsvc.core import keys, projects, users
 from authsvc.core.rights import system
 from authsvc.core.sealing import Sealer
-from authsvc.db import migrate
-from authsvc.db.engine import make_engine, transaction
+from authsvc.db.engine import MIGRATING, PATIENT, make_engine, transaction
 from authsvc.db.tables import User
 from authsvc.errors import Invalid, Misconfigured
 from authsvc.settings import Settings
@@ -17,11 +16,18 @@ from authsvc.settings import Settings
 ACTOR = system("setup")
 
 
-def connect(settings: Settings) -> Engine:
-    """The engine that the settings describe."""
+def connect(settings: Settings, answer_within: float = PATIENT) -> Engine:
+    """The engine that the settings describe.
+
+    Args:
+        answer_within: seconds after which a server is taken to be away.
+    """
     password = settings.database.password
     return make_engine(
-        settings.database.url, password.get_secret_value() if password else None, settings.paths.database
+        settings.database.url,
+        password.get_secret_value() if password else None,
+        settings.paths.database,
+        answer_within,
     )
 
 
@@ -35,7 +41,9 @@ def prepare(settings: Settings, now: int) -> list[str]:
         Misconfigured: the data directory or a setting needs a person's hand.
         Unavailable: the database does not answer.
     """
-    engine = connect(settings)
+    from authsvc.db import migrate  # noqa: PLC0415 (what serves requests imports this module, and needs no Alembic)
+
+    engine = connect(settings, MIGRATING)
     made = migrate.upgrade(engine)
     with transaction(engine) as session:
         made += [*_signing_key(session, settings, now), *_administrator(session, settings, now)]

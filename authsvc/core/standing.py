@@ -1,18 +1,25 @@
 """What the database says about whoever asks for a token, in one statement for each kind of credential.
 
-Each returns one row at least: the newest signing key, the account if there is one, and for each project that was
-asked for what the account was given there.
+Each returns one row at least: the counter of changes, the newest signing key, the account if there is one, and for
+each project that was asked for what the account was given there.
 """
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Any
+import math
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any, NamedTuple
 
+from cachetools import LRUCache
 from sqlalchemy import Engine, FromClause, Select, and_, bindparam, case, func, literal, null, or_, select, true
 
-from authsvc.db.engine import reading
+from authsvc.core import metrics
+from authsvc.db.engine import fetch
 from authsvc.db.tables import (
     AccessToken,
+    AuditHead,
     CustomRole,
     Member,
     Project,
@@ -25,9 +32,32 @@ from authsvc.db.tables import (
 )
 from authsvc.domain import permissions
 from authsvc.domain.permissions import MEMBER_ROLES, PROJECT, TOKEN_ACTIONS, Grant, Limit, Right, Role
+from authsvc.errors import Unavailable
+
+CHECK_SECONDS = 1.0
+"""How long what is remembered is believed without asking whether anything has changed."""
+MAX_KNOWN = 10_000
 
 # What stands in place of a role where a robot's right is outside projects; no custom role can have this name.
 _OUTSIDE = "/"
+
+
+class Way(Enum):
+    """What a standing is found by."""
+
+    USER = "name"
+    ACCESS_TOKEN = "access token"
+    REFRESH_TOKEN = "refresh token"
+    ROBOT = "robot"
+
+
+class Key(NamedTuple):
+    """A question: who, and in which projects."""
+
+    way: Way
+    name: str
+    digest: str
+    projects: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,29 +106,97 @@ class Standing:
     limit: Limit | None
 
 
-def of_user(engine: Engine, name: str, projects: Collection[str], now: int) -> Standing:
-    """A person by name; "" for nobody."""
-    return _read(engine, _USER, {"name": name, "projects": list(projects), "now": now})
+class Standings:
+    """Reads how callers stand, and remembers it until something changes.
+
+    Every change of an account or a right moves one counter (`core/audit.py`). What is remembered is believed for
+    `CHECK_SECONDS` after the counter was last read; the statement that reads a standing reads the counter, too, so a
+    request costs one statement at most. While the database does not answer, what was known when it last did is good
+    for pulls for `grace` seconds (design decision 15).
+
+    Args:
+        grace: seconds; 0 for not at all.
+        clock: seconds that only go forward.
+    """
+
+    def __init__(self, engine: Engine, grace: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._engine = engine
+        self._grace = grace
+        self._clock = clock
+        self._known: LRUCache[Key, Standing] = LRUCache(MAX_KNOWN)
+        self._changes = -1
+        self._checked_at = -math.inf
+        self._lock = threading.Lock()
+
+    def of_user(self, name: str, projects: Collection[str], now: int, *, anew: bool = False) -> Standing:
+        """A person by name; "" for nobody.
+
+        Args:
+            anew: whether to ask the database whatever is remembered.
+
+        Raises:
+            Unavailable: the database does not answer, and this is not known well enough to go on without it.
+        """
+        return self._find(Key(Way.USER, name, "", frozenset(projects)), now, anew=anew)
+
+    def of_access_token(self, digest: str, projects: Collection[str], now: int) -> Standing:
+        """The person whose access token has this digest, limited to what the token is. Raises as `of_user` does."""
+        return self._find(Key(Way.ACCESS_TOKEN, "", digest, frozenset(projects)), now)
+
+    def of_refresh_token(self, digest: str, projects: Collection[str], now: int) -> Standing:
+        """The person whose refresh token has this digest. Raises as `of_user` does."""
+        return self._find(Key(Way.REFRESH_TOKEN, "", digest, frozenset(projects)), now)
+
+    def of_robot(self, name: str, digest: str, projects: Collection[str], now: int) -> Standing:
+        """The robot of this name (without the prefix) whose secret has this digest. Raises as `of_user` does."""
+        return self._find(Key(Way.ROBOT, name, digest, frozenset(projects)), now)
+
+    def _find(self, key: Key, now: int, *, anew: bool = False) -> Standing:
+        asked_at = self._clock()
+        with self._lock:
+            known = self._known.get(key)
+            age = asked_at - self._checked_at
+        if known is not None and age < CHECK_SECONDS and not anew:
+            metrics.STANDING_HITS.inc()
+            return _at(known, now)
+        metrics.STANDING_MISSES.inc()
+        try:
+            found, changes = self._read(key)
+        except Unavailable:
+            if known is None or age > self._grace:
+                raise
+            return replace(_at(known, now), limit=permissions.pulls_only(known.limit))
+        self._remember(key, found, changes, asked_at)
+        return _at(found, now)
+
+    def _read(self, key: Key) -> tuple[Standing, int]:
+        values = {"name": key.name, "digest": key.digest, "projects": sorted(key.projects)}
+        rows = fetch(self._engine, _STATEMENTS[key.way], values)
+        return _standing(rows), rows[0].changes
+
+    def _remember(self, key: Key, found: Standing, changes: int, asked_at: float) -> None:
+        with self._lock:
+            if changes != self._changes:
+                self._known.clear()
+            if changes < self._changes:
+                # Another thread was faster, or the database was put back from a backup: begin anew.
+                self._changes = -1
+                return
+            self._changes = changes
+            self._checked_at = max(self._checked_at, asked_at)
+            # What does not exist can be asked for without end, and would push out what does.
+            if found.projects.keys() == key.projects and (found.account or key == Key(Way.USER, "", "", key.projects)):
+                self._known[key] = found
 
 
-def of_access_token(engine: Engine, digest: str, projects: Collection[str], now: int) -> Standing:
-    """The person whose access token has this digest, limited to what the token is."""
-    return _read(engine, _ACCESS_TOKEN, {"digest": digest, "projects": list(projects), "now": now})
+def _at(standing: Standing, now: int) -> Standing:
+    """A standing without the grants that have ended."""
+    if all(grant.ends_at is None for grant in standing.grants):
+        return standing
+    return replace(standing, grants=tuple(grant for grant in standing.grants if not grant.is_over(now)))
 
 
-def of_refresh_token(engine: Engine, digest: str, projects: Collection[str], now: int) -> Standing:
-    """The person whose refresh token has this digest."""
-    return _read(engine, _REFRESH_TOKEN, {"digest": digest, "projects": list(projects), "now": now})
-
-
-def of_robot(engine: Engine, name: str, digest: str, projects: Collection[str]) -> Standing:
-    """The robot of this name (without the prefix) whose secret has this digest."""
-    return _read(engine, _ROBOT, {"name": name, "digest": digest, "projects": list(projects)})
-
-
-def _read(engine: Engine, statement: Select[Any], values: Mapping[str, object]) -> Standing:
-    with reading(engine) as session:
-        rows = session.execute(statement, values).all()
+def _standing(rows: Sequence[Any]) -> Standing:
     first = rows[0]
     placed = [row for row in rows if row.project is not None]
     return Standing(
@@ -148,6 +246,7 @@ def _of_people(account: FromClause, **machine: Any) -> Select[Any]:  # noqa: ANN
     """The statement for whoever `account` (one row, perhaps with a token) finds."""
     return (
         select(
+            _changes(),
             _newest_key(),
             User.name.label("account"),
             User.source,
@@ -164,14 +263,7 @@ def _of_people(account: FromClause, **machine: Any) -> Select[Any]:  # noqa: ANN
         )
         .select_from(account)
         .outerjoin(Project, _asked())
-        .outerjoin(
-            Member,
-            and_(
-                Member.project_id == Project.id,
-                Member.user_id == User.id,
-                or_(Member.ends_at.is_(None), Member.ends_at > bindparam("now")),
-            ),
-        )
+        .outerjoin(Member, and_(Member.project_id == Project.id, Member.user_id == User.id))
         .outerjoin(CustomRole, CustomRole.name == Member.role)
         .outerjoin(RoleRight, RoleRight.role_id == CustomRole.id)
     )
@@ -185,6 +277,7 @@ def _of_robots() -> Select[Any]:
     )
     return (
         select(
+            _changes(),
             _newest_key(),
             Robot.name.label("account"),
             literal("robot").label("source"),
@@ -215,6 +308,10 @@ def _columns(given: Mapping[str, Any]) -> list[Any]:
     return [given[name].label(name) if name in given else null().label(name) for name in _MACHINE]
 
 
+def _changes() -> Any:  # noqa: ANN401
+    return select(AuditHead.changes).scalar_subquery().label("changes")
+
+
 def _newest_key() -> Any:  # noqa: ANN401
     return select(func.max(SigningKey.id)).scalar_subquery().label("key")
 
@@ -233,21 +330,23 @@ def _with_token(token: type[AccessToken | RefreshToken]) -> FromClause:
     return by_digest.outerjoin(User, User.id == token.user_id)
 
 
-_USER = _of_people(_one().outerjoin(User, User.name == bindparam("name")))
-_ACCESS_TOKEN = _of_people(
-    _with_token(AccessToken),
-    machine=AccessToken.id,
-    expires_at=AccessToken.expires_at,
-    actions=AccessToken.actions,
-    patterns=AccessToken.patterns,
-)
-_REFRESH_TOKEN = _of_people(
-    _with_token(RefreshToken),
-    machine=RefreshToken.id,
-    expires_at=RefreshToken.expires_at,
-    revoked_at=RefreshToken.revoked_at,
-    family=RefreshToken.family,
-    service=RefreshToken.service,
-    proved_version=RefreshToken.password_version,
-)
-_ROBOT = _of_robots()
+_STATEMENTS: Mapping[Way, Select[Any]] = {
+    Way.USER: _of_people(_one().outerjoin(User, User.name == bindparam("name"))),
+    Way.ACCESS_TOKEN: _of_people(
+        _with_token(AccessToken),
+        machine=AccessToken.id,
+        expires_at=AccessToken.expires_at,
+        actions=AccessToken.actions,
+        patterns=AccessToken.patterns,
+    ),
+    Way.REFRESH_TOKEN: _of_people(
+        _with_token(RefreshToken),
+        machine=RefreshToken.id,
+        expires_at=RefreshToken.expires_at,
+        revoked_at=RefreshToken.revoked_at,
+        family=RefreshToken.family,
+        service=RefreshToken.service,
+        proved_version=RefreshToken.password_version,
+    ),
+    Way.ROBOT: _of_robots(),
+}

@@ -14,22 +14,25 @@ Not here: whether a secret is right (core/login.py, core/callers.py).
 import hashlib
 import hmac
 import ipaddress
+import logging
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Engine, and_, case, delete, or_, select, update
 from sqlalchemy.orm import Session, class_mapper
 
 from authsvc.core import audit, users
 from authsvc.core.rights import require
-from authsvc.db.engine import reading, transaction
+from authsvc.db.engine import fetch, transaction
 from authsvc.db.ensure import ensure
 from authsvc.db.tables import FailedSecret, FailureCount, KnownSource
 from authsvc.domain.names import canonical_user, is_user
 from authsvc.domain.permissions import Actor
-from authsvc.errors import TooMany
+from authsvc.errors import TooMany, Unavailable
 from authsvc.settings import ThrottleSettings
 
+log = logging.getLogger(__name__)
 HOUR, DAY = 3_600, 86_400
 ALL = ""  # in place of an account or a source: over all of them
 UNREADABLE = "unreadable"
@@ -39,6 +42,16 @@ PURGE_BATCH = 500
 _SITE = "/48"
 
 Key = tuple[str, str]
+
+
+class Tally(NamedTuple):
+    """A row of `FailureCount` as it was read."""
+
+    account: str
+    source: str
+    failures: int
+    last_at: int
+    ends_at: int
 
 
 class Throttle:
@@ -61,10 +74,9 @@ class Throttle:
             Unavailable: the database does not answer.
         """
         name, sources = _account(account), prefixes(source)
-        with reading(self._engine) as session:
-            counts = _find_counts(session, name, sources, now)
-            if counts and _known_until(session, name, sources[0]) > now:
-                counts = [count for count in counts if count.account == name and count.source == sources[0]]
+        counts = _find_counts(self._engine, name, sources, now)
+        if counts and _known_until(self._engine, name, sources[0]) > now:
+            counts = [count for count in counts if count.account == name and count.source == sources[0]]
         wait = max((self._ready_at(count) - now for count in counts), default=0)
         if wait > 0:
             raise _too_many(wait)
@@ -92,23 +104,26 @@ class Throttle:
     def succeeded(self, account: str, source: str, now: int) -> None:
         """Forget the failures of an account from a source, and remember the source. Writes once a day.
 
-        Raises:
-            Unavailable: the database does not answer.
+        What cannot be written now, to a full disk say, keeps nobody out: the next login writes it.
         """
         key = _account(account), prefixes(source)[0]
         if key[0] == ALL:
             return
+        try:
+            self._note_success(key, now)
+        except Unavailable as exc:
+            log.warning("the source of a login cannot be remembered: %s", exc)
+
+    def _note_success(self, key: Key, now: int) -> None:
         until = now + self._settings.known_days * DAY
-        with reading(self._engine) as session:
-            failures = session.scalar(select(FailureCount.failures).where(_is(key), FailureCount.ends_at > now))
-            is_fresh = _known_until(session, *key) > until - DAY
-        if is_fresh and not failures:
+        failed = fetch(self._engine, select(FailureCount.failures).where(_is(key), FailureCount.ends_at > now))
+        if not failed and _known_until(self._engine, *key) > until - DAY:
             return
         with transaction(self._engine) as session:
             _forget(session, _is(key))
             _remember(session, key, until)
 
-    def _take_turns(self, counts: Sequence[FailureCount], now: int) -> None:
+    def _take_turns(self, counts: Sequence[Tally], now: int) -> None:
         """One attempt for each delay, however many come when it is over: the first to move `last_at` has it."""
         if not counts:
             return
@@ -119,14 +134,14 @@ class Throttle:
                 if session.connection().execute(mine.values(last_at=now)).rowcount != 1:
                     raise _too_many(self._delay(count))
 
-    def _ready_at(self, count: FailureCount) -> int:
+    def _ready_at(self, count: Tally) -> int:
         """When the next attempt may be made."""
         if count.account != ALL:
             return count.last_at + self._delay(count)
         allowed = self._settings.source_failures * (SITE_FACTOR if count.source.endswith(_SITE) else 1)
         return count.ends_at if count.failures >= allowed else 0
 
-    def _delay(self, count: FailureCount) -> int:
+    def _delay(self, count: Tally) -> int:
         """Seconds between two attempts: none, then 1, 2, 4 and so on; an account's only."""
         if count.account == ALL:
             return 0
@@ -202,17 +217,18 @@ def _is(key: Key) -> ColumnElement[bool]:
     return and_(FailureCount.account == key[0], FailureCount.source == key[1])
 
 
-def _find_counts(session: Session, account: str, sources: Sequence[str], now: int) -> Sequence[FailureCount]:
+def _find_counts(engine: Engine, account: str, sources: Sequence[str], now: int) -> Sequence[Tally]:
     """The counts that an attempt meets, in the order of their keys."""
     keys = [(ALL, prefix) for prefix in sources]
     keys += [(account, ALL), (account, sources[0])] if account else []
-    wanted = select(FailureCount).where(or_(*map(_is, keys)), FailureCount.ends_at > now)
-    return session.scalars(wanted.order_by(FailureCount.account, FailureCount.source)).all()
+    wanted = select(*(getattr(FailureCount, name) for name in Tally._fields))
+    met = wanted.where(or_(*map(_is, keys)), FailureCount.ends_at > now)
+    return [Tally._make(row) for row in fetch(engine, met.order_by(FailureCount.account, FailureCount.source))]
 
 
-def _known_until(session: Session, account: str, source: str) -> int:
+def _known_until(engine: Engine, account: str, source: str) -> int:
     mine = select(KnownSource.ends_at).where(KnownSource.account == account, KnownSource.source == source)
-    return session.scalar(mine) or 0
+    return max((row.ends_at for row in fetch(engine, mine)), default=0)
 
 
 def _is_first(session: Session, digest: str, now: int) -> bool:

@@ -1,7 +1,7 @@
 """The token endpoint's one use case, top to bottom: request → who → what may they → sign.
 
-Budget: one SQL statement, no write, one signature; a proof costs more only when it is not remembered
-(core/login.py). Refresh tokens, where the setting allows them, and refusals write.
+Budget: one SQL statement, none while what it would read is remembered (core/standing.py), no write, one signature; a
+proof costs more only when it is not remembered (core/login.py). New refresh tokens and refusals write.
 Specification: distribution, "Token Authentication Specification", "OAuth2" and "Token Authentication Implementation".
 """
 
@@ -13,11 +13,12 @@ from typing import TypedDict
 import jwt
 from sqlalchemy import Engine
 
-from authsvc.core import refresh_tokens, standing
+from authsvc.core import refresh_tokens
 from authsvc.core.callers import Caller, Callers, Origin, RefreshCredential
 from authsvc.core.keys import KeyRing
 from authsvc.core.login import Credentials
 from authsvc.core.refresh_tokens import NewToken
+from authsvc.core.standing import Standings
 from authsvc.db.engine import transaction
 from authsvc.domain import names, permissions, scope
 from authsvc.domain.permissions import Audience, Credential
@@ -77,9 +78,12 @@ class Grant:
 class Tokens:
     """Issues tokens for every service on the list."""
 
-    def __init__(self, engine: Engine, callers: Callers, keys: KeyRing, settings: Settings) -> None:
-        self._engine = engine
+    def __init__(
+        self, callers: Callers, standings: Standings, engine: Engine, keys: KeyRing, settings: Settings
+    ) -> None:
         self._callers = callers
+        self._standings = standings
+        self._engine = engine
         self._keys = keys
         self._settings = settings
         own = ServiceSettings(kind="registry")
@@ -117,7 +121,7 @@ class Tokens:
     def probe(self, service: str, repository: str, now: int) -> str:
         """A token that `authsvc doctor` shows to a registry: it may delete in one repository that does not exist."""
         access: Access = [{"type": "repository", "name": repository, "actions": ["delete"]}]
-        key = standing.of_user(self._engine, "", [], now).key
+        key = self._standings.of_user("", [], now).key
         return self._sign("authsvc-doctor", service, access, key, now)
 
     def _service(self, services: Sequence[str]) -> str:

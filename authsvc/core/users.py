@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from authsvc.core import audit
 from authsvc.core.rights import require
+from authsvc.db.engine import Engine, fetch
 from authsvc.db.tables import User
 from authsvc.domain import names
 from authsvc.domain import passwords as policy
@@ -154,9 +155,10 @@ def delete(session: Session, actor: Actor, command: DeleteUser, now: int) -> Non
     audit.record(session, actor, "user.delete", user.name, now)
 
 
-def find_hash(session: Session, name: str) -> str | None:
+def find_hash(engine: Engine, name: str) -> str | None:
     """The stored password hash of a local user, for the identity source."""
-    return session.scalar(select(User.password_hash).where(User.name == name, User.source == LocalBackend.name))
+    mine = select(User.password_hash).where(User.name == name, User.source == LocalBackend.name)
+    return next((row.password_hash for row in fetch(engine, mine)), None)
 
 
 def renew_hash(session: Session, name: str, outdated: str, phc: str) -> None:

@@ -1,24 +1,35 @@
 """The engine and what each database needs to be told. Everything that differs between the two stands here."""
 
 import sqlite3
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, Row, Select, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from authsvc.errors import Misconfigured, Unavailable
 
-__all__ = ["Engine", "Session", "make_engine", "reading", "transaction"]
+__all__ = ["Engine", "Session", "fetch", "make_engine", "reading", "transaction"]
 
 BUSY_SECONDS = 5
-CONNECT_SECONDS = 2
+CONNECT_SECONDS = 1
+_RETRY_SECONDS, _ROOM_SECONDS = 0.5, 0.02
+_TOO_MANY = {(1040,), (1203,), (1226,)}
+HURRIED, PATIENT, MIGRATING = 0.9, 30.0, 3_600.0
+"""Seconds in which MariaDB has to answer: to web, where a ping and a new connection must be over within two; to
+others; and to changes of its tables."""
 
 
-def make_engine(url: str, password: str | None, embedded: Path) -> Engine:
+def make_engine(url: str, password: str | None, embedded: Path, answer_within: float = PATIENT) -> Engine:
     """An engine for MariaDB at `url`, or for SQLite in the file `embedded` when `url` is empty.
+
+    Args:
+        answer_within: seconds after which MariaDB is taken to be away.
 
     Raises:
         Misconfigured: the URL cannot be read or names another kind of database.
@@ -30,7 +41,7 @@ def make_engine(url: str, password: str | None, embedded: Path) -> Engine:
     if parsed.get_backend_name() == "sqlite":
         return _sqlite(parsed)
     if parsed.get_backend_name() in {"mysql", "mariadb"}:
-        return _mariadb(parsed.set(drivername="mysql+pymysql", password=password or parsed.password))
+        return _mariadb(parsed.set(drivername="mysql+pymysql", password=password or parsed.password), answer_within)
     raise Misconfigured(f"database.url: {parsed.get_backend_name()} is not supported; use MariaDB or SQLite")
 
 
@@ -57,6 +68,26 @@ def reading(engine: Engine) -> Iterator[Session]:
         yield session
 
 
+def fetch(engine: Engine, statement: Select[Any], values: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
+    """The rows of a statement that only reads, asked once more when the connection broke under it.
+
+    Raises:
+        Unavailable: the database does not answer.
+    """
+    with _as_unavailable():
+        try:
+            return _rows(engine, statement, values)
+        except DBAPIError as exc:
+            if not exc.connection_invalidated or "timed out" in str(exc.orig):
+                raise
+        return _rows(engine, statement, values)
+
+
+def _rows(engine: Engine, statement: Select[Any], values: Mapping[str, Any] | None) -> Sequence[Row[Any]]:
+    with engine.connect() as connection:
+        return connection.execute(statement, values).all()
+
+
 @contextmanager
 def _as_unavailable() -> Iterator[None]:
     try:
@@ -77,7 +108,9 @@ def _is_environment(exc: DBAPIError) -> bool:
 
 
 def _sqlite(url: URL) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+    engine = create_engine(
+        url, pool_timeout=BUSY_SECONDS, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}
+    )
 
     @event.listens_for(engine, "connect")
     def on_connect(connection: sqlite3.Connection, _record: object) -> None:
@@ -99,19 +132,69 @@ def _sqlite(url: URL) -> Engine:
     return engine
 
 
-def _mariadb(url: URL) -> Engine:
-    return create_engine(
+def _mariadb(url: URL, answer_within: float) -> Engine:
+    engine = create_engine(
         url.update_query_dict({"charset": "utf8mb4"}),
         # From 11.6 on, REPEATABLE READ raises error 1020 where it used to read again.
         isolation_level="READ COMMITTED",
         pool_pre_ping=True,
         pool_recycle=300,
-        pool_timeout=CONNECT_SECONDS,
-        max_overflow=10,
+        pool_timeout=BUSY_SECONDS,
+        # Few are kept, since each process keeps its own and a server may allow few to all of them.
+        pool_size=2,
+        max_overflow=8,
         connect_args={
-            "connect_timeout": CONNECT_SECONDS,
-            "read_timeout": BUSY_SECONDS,
-            "write_timeout": BUSY_SECONDS,
+            "connect_timeout": min(CONNECT_SECONDS, answer_within),
+            "read_timeout": answer_within,
+            "write_timeout": answer_within,
             "init_command": "SET SESSION sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
         },
     )
+    door = _Door(answer_within)
+
+    @event.listens_for(engine, "do_connect")
+    def on_do_connect(dialect: Any, _record: object, args: list[Any], options: dict[str, Any]) -> object:  # noqa: ANN401
+        return door.enter(lambda: dialect.connect(*args, **options))
+
+    return engine
+
+
+class _Door:
+    """Connects to a server. While it is away one caller at a time tries; whoever else comes is told at once."""
+
+    def __init__(self, answer_within: float) -> None:
+        self._answer_within = answer_within
+        self._lock = threading.Lock()
+        self._failure: Exception | None = None
+        self._next_at = 0.0
+
+    def enter(self, connect: Callable[[], object]) -> object:
+        """A connection.
+
+        Raises:
+            Exception: the driver's, from this attempt or the one before.
+        """
+        with self._lock:
+            if self._failure is not None:
+                if time.monotonic() < self._next_at:
+                    raise type(self._failure)(*self._failure.args)
+                self._next_at = time.monotonic() + CONNECT_SECONDS + self._answer_within
+        try:
+            connection = self._wait_for_room(connect)
+        except Exception as exc:
+            with self._lock:
+                self._failure, self._next_at = exc, time.monotonic() + _RETRY_SECONDS
+            raise
+        self._failure = None
+        return connection
+
+    def _wait_for_room(self, connect: Callable[[], object]) -> object:
+        """A server that has too many connections may soon have one less."""
+        deadline = time.monotonic() + CONNECT_SECONDS
+        while True:
+            try:
+                return connect()
+            except Exception as exc:
+                if exc.args[:1] not in _TOO_MANY or time.monotonic() > deadline:
+                    raise
+            time.sleep(_ROOM_SECONDS)

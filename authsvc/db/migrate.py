@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 
+from authsvc.db.revision import current
 from authsvc.errors import Misconfigured, Unavailable
 
 LOCK_SECONDS = 60
@@ -35,21 +34,10 @@ def upgrade(engine: Engine) -> list[str]:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             connection.commit()
-            head = current(connection)
+            after = current(connection)
     except OperationalError as exc:
         raise Unavailable(f"the database does not answer: {exc.orig}") from exc
-    return [f"the database, at revision {head}"] if head != before else []
-
-
-def current(connection: Connection) -> str | None:
-    """The revision the database is at; None when it is empty."""
-    return MigrationContext.configure(connection).get_current_revision()
-
-
-@cache
-def head() -> str | None:
-    """The newest revision this version knows."""
-    return ScriptDirectory.from_config(_config()).get_current_head()
+    return [f"the database, at revision {after}"] if after != before else []
 
 
 def _config() -> Config:

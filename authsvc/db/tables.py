@@ -214,12 +214,16 @@ class AuditEvent(Base):
 
 
 class AuditHead(Base):
-    """The hash of the newest audit event, in one row whose lock puts the writers in a line."""
+    """The hash of the newest audit event, in one row whose lock puts the writers in a line.
+
+    `length` counts the events, `changes` those after which somebody may have other rights.
+    """
 
     __tablename__ = "audit_heads"
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     length: Mapped[int] = mapped_column(BigInteger)
+    changes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     hash: Mapped[str] = mapped_column(String(64))
 
 

@@ -251,6 +251,10 @@ class Grant:
     pattern: str = ""
     ends_at: int | None = None
 
+    def is_over(self, now: int) -> bool:
+        """Whether its end has come."""
+        return self.ends_at is not None and self.ends_at <= now
+
     def covers(self, project: str, repository: str | None) -> bool:
         """Whether it counts there. One limited to a pattern counts for repositories alone, not for the project."""
         if self.project not in (None, project):
@@ -270,6 +274,11 @@ class Limit:
         if right not in self.rights:
             return False
         return not self.patterns or (repository is not None and any(matches(one, repository) for one in self.patterns))
+
+
+def pulls_only(limit: Limit | None) -> Limit:
+    """What is left of a proof that cannot be checked at the moment."""
+    return Limit(limit.rights & {PULL}, limit.patterns) if limit else Limit(frozenset({PULL}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ _TEMPLATE = """\
 
 [web]
 # processes = 2
-# threads = 8
+# threads = 512
 
 [registry]
 # url = "http://registry.example.com:5000"       # a registry that already runs; ours is not started then
@@ -73,8 +73,9 @@ def _contents(settings: Settings, now: int) -> Iterator[str]:
         files.make_directory(directory, 0o700)
     _make_rendered(settings)
     _make_runtime(settings)
-    if not settings.registry.url and not settings.registry.storage:
-        files.make_directory(paths.registry, 0o700)
+    if not settings.registry.url and places.is_embedded(settings):
+        # nginx's workers read it; the data directory around it is closed to others.
+        files.make_directory(places.storage(settings), 0o755)
     yield from _file(settings.home / "authsvc.toml", _TEMPLATE, 0o600)
     yield from _secrets(settings)
     yield from _token_ca(settings, now)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from authsvc.errors import Misconfigured
 from authsvc.settings import Settings
+from authsvc.stack import places
 
 DRAIN_SECONDS = 10
 """How long a part may finish what it is doing; nginx.conf and the registry's config.yml say the same."""
@@ -33,10 +34,20 @@ def of(settings: Settings) -> list[Part]:
     parts = [Part("web", (*python, "web")), Part("worker", (*python, "worker"))]
     if not settings.registry.url:
         binary = _program("docker-registry", "registry", package="docker-registry")
-        # The umask opens the socket to nginx's workers, by the group of the directory that it lies in.
-        parts.append(Part("registry", (binary, "serve", str(rendered / "registry" / "config.yml")), umask="007"))
+        # The umask opens the socket to nginx's workers, by the group of the directory that it lies in, and lets them
+        # read blobs; the data directory keeps others out.
+        parts.append(Part("registry", (binary, "serve", str(rendered / "registry" / "config.yml")), umask="002"))
     nginx = (_program("nginx", package="nginx"), "-c", str(rendered / "nginx" / "nginx.conf"), "-e", "stderr")
-    return [*parts, Part("nginx", nginx, stop_signal="QUIT")]
+    return [*parts, Part("nginx", (*_seeing_blobs(settings), *nginx), stop_signal="QUIT")]
+
+
+def _seeing_blobs(settings: Settings) -> tuple[str, ...]:
+    """What starts a command so that it, and nothing else, sees the registry's storage where nginx's workers may go."""
+    target = places.blobs(settings)
+    if target is None or not places.needs_mount(settings):
+        return ()
+    mount = 'mkdir -p "$1" && mount --bind "$0" "$1" && mount -o remount,bind,ro "$1" && shift && exec "$@"'
+    return ("unshare", "--mount", "--", "sh", "-c", mount, str(places.storage(settings).absolute()), str(target))
 
 
 def _program(*names: str, package: str) -> str:

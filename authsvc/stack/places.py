@@ -3,7 +3,9 @@
 import hashlib
 import os
 import pwd
+import subprocess
 import tempfile
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -60,15 +62,77 @@ def web_bind(settings: Settings) -> str:
     return settings.web.bind or f"unix:{socket(settings, 'web')}"
 
 
-def web_server(settings: Settings) -> str:
-    """Where nginx finds the web processes, in nginx's words."""
-    return settings.web.address or settings.web.bind or f"unix:{socket(settings, 'web')}"
+def web_servers(settings: Settings) -> tuple[str, ...]:
+    """Where nginx finds the web instances, in nginx's words, ours first."""
+    own = settings.web.address or settings.web.bind or f"unix:{socket(settings, 'web')}"
+    return own, *settings.web.peers
 
 
 def metrics(settings: Settings) -> Path:
-    """Where the web processes keep what they count, until web starts again."""
-    # In compose the data directory is read-only for web, and /tmp the container's own.
-    return settings.paths.run / "metrics" if is_embedded(settings) else Path(tempfile.gettempdir()) / "authsvc-metrics"
+    """Where the processes of this web instance keep what they count, until it starts again."""
+    if not is_embedded(settings):
+        # In compose the data directory is read-only for web, and /tmp the container's own.
+        return Path(tempfile.gettempdir()) / "authsvc-metrics"
+    instance = settings.web.bind.replace("/", "-").replace(":", "-")
+    return settings.paths.run / "-".join(filter(None, ["metrics", instance]))
+
+
+def storage(settings: Settings) -> Path:
+    """Where our registry keeps its images."""
+    return Path(settings.registry.storage) if settings.registry.storage else settings.paths.registry
+
+
+def blobs(settings: Settings) -> Path | None:
+    """Where nginx finds the registry's files to send blobs itself, or None where they pass through the registry.
+
+    Raises:
+        Misconfigured: `registry.sendfile` is on, and nginx cannot read the storage.
+    """
+    wanted = settings.registry.sendfile
+    if wanted is False or (settings.registry.url and not wanted):
+        return None
+    trouble = why_no_blobs(settings)
+    if trouble and wanted:
+        raise Misconfigured(f"registry.sendfile: {trouble}")
+    if trouble:
+        return None
+    return _mounted(settings) if needs_mount(settings) else storage(settings)
+
+
+def why_no_blobs(settings: Settings) -> str:
+    """Why nginx cannot read the registry's storage, as a sentence; empty where it can, or is in another container."""
+    if settings.registry.url and not settings.registry.storage:
+        return "registry.storage must name the folder of the registry at registry.url"
+    if not is_embedded(settings):
+        return ""
+    if needs_mount(settings) and not _may_mount():
+        return "nginx's workers cannot reach it, since this machine lets nobody mount (unshare --mount fails)"
+    try:
+        mode = storage(settings).stat().st_mode
+    except OSError as exc:
+        return f"{storage(settings)} cannot be read: {exc.strerror}"
+    allowed = mode & 0o005 == 0o005 if needs_mount(settings) else os.access(storage(settings), os.R_OK | os.X_OK)
+    return "" if allowed else f"nginx's workers may not read {storage(settings)}: chmod o+rx lets them"
+
+
+def needs_mount(settings: Settings) -> bool:
+    """Whether nginx's workers are another user than the owner of the data directory, which is closed to others.
+
+    They see the storage alone, read-only, through a mount that only nginx has (stack/parts.py).
+    """
+    return runtime_directory(settings) is not None
+
+
+def _mounted(settings: Settings) -> Path:
+    return (runtime_directory(settings) or settings.paths.run) / "blobs"
+
+
+@cache
+def _may_mount() -> bool:
+    try:
+        return subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode == 0  # noqa: S607
+    except OSError:
+        return False
 
 
 def registry_server(settings: Settings) -> str:

@@ -36,7 +36,10 @@ class Front:
     scratch: Path
     """Where the process id and buffered bodies go."""
     user: str | None
-    web: str
+    web: tuple[str, ...]
+    """The web instances; with a resolver, one name for all of them."""
+    resolver: str
+    """The DNS server to ask for that name while nginx runs; empty for at its start only."""
     registry: str
     registry_scheme: str
     registry_name: str
@@ -50,6 +53,8 @@ class Front:
     rewrite_realm: bool
     metrics: str
     """Where /metrics is shown; empty for nowhere."""
+    storage: Path | None
+    """Where nginx finds the registry's files, to send blobs itself."""
 
 
 def front(settings: Settings) -> Front:
@@ -67,7 +72,8 @@ def front(settings: Settings) -> Front:
         ipv6=_has_ipv6(),
         scratch=(places.runtime_directory(settings) or settings.paths.run) if embedded else Path("/tmp"),  # noqa: S108 (the container's own)
         user=worker.pw_name if worker else None,
-        web=_server("web.address", places.web_server(settings)),
+        web=tuple(_server("web.address", server) for server in places.web_servers(settings)),
+        resolver=settings.web.resolver,
         registry=_server("registry.address", places.registry_server(settings)),
         registry_scheme=external.scheme or "http",
         registry_name=external.hostname or "",
@@ -77,6 +83,7 @@ def front(settings: Settings) -> Front:
         address=settings.address,
         rewrite_realm=not settings.public_url,
         metrics=_metrics(settings),
+        storage=places.blobs(settings),
     )
 
 
@@ -91,7 +98,8 @@ def registry_config(settings: Settings) -> str:
     return _render(
         "registry-config",
         "config.yml.j2",
-        storage=settings.registry.storage or settings.paths.registry,
+        storage=places.storage(settings),
+        redirect=places.blobs(settings) is not None,
         network=network,
         address=address,
         secret=_secret(settings.paths.registry_secret),

@@ -25,5 +25,6 @@ def register(app: Flask) -> None:
             response.headers.setdefault(name, value)
         if not request.path.startswith("/static/"):
             response.headers.setdefault("Cache-Control", "no-store")
+        if response.mimetype == "text/html":
             response.vary.update(["Accept-Language", "Cookie"])
         return response

@@ -14,6 +14,8 @@ from authsvc.web.request import basic_credentials, origin, services
 bp = Blueprint("token", __name__)
 attempts.register(bp)
 PATH = "/service/token"
+ANONYMOUS_SECONDS = "5"
+"""How long nginx may give the same token to everybody who shows nothing (design decision 14)."""
 
 
 @bp.get(PATH, strict_slashes=False)
@@ -24,7 +26,10 @@ def get() -> Response:
     if request.method == "HEAD":
         return _head(credentials)
     grant = _issue(asked, credentials, wants_refresh=asked.get("offline_token", "").lower() == "true")
-    return _answer({"token": grant.token, "access_token": grant.token, "expires_in": grant.lifetime}, grant)
+    response = _answer({"token": grant.token, "access_token": grant.token, "expires_in": grant.lifetime}, grant)
+    if credentials is None:
+        response.headers["X-Accel-Expires"] = ANONYMOUS_SECONDS
+    return response
 
 
 @bp.post(PATH, strict_slashes=False)

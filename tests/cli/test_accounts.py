@@ -1,7 +1,6 @@
 import pytest
 
 from authsvc.core import users
-from authsvc.db.engine import reading
 from authsvc.identity import passwords
 from tests.factories import PASSWORD
 
@@ -9,8 +8,7 @@ NEW = "another-long-password"
 
 
 def password_is(engine, name: str, password: str) -> bool:
-    with reading(engine) as session:
-        return passwords.is_correct(password, users.find_hash(session, name))
+    return passwords.is_correct(password, users.find_hash(engine, name))
 
 
 def test_a_user_is_added_with_a_password_from_standard_input(run, engine):

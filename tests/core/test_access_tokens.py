@@ -29,7 +29,7 @@ def last_event(session) -> tuple[str, str, str, str, str]:
 
 
 def found(engine, secret: str, now: int) -> standing.Standing:
-    return standing.of_access_token(engine, machine_secrets.digest(secret), ["acme"], now)
+    return standing.Standings(engine, 0).of_access_token(machine_secrets.digest(secret), ["acme"], now)
 
 
 @pytest.fixture

@@ -1,12 +1,16 @@
 import logging
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import select
 
-from authsvc.core import login as login_module
 from authsvc.core.callers import Callers, Origin
-from authsvc.core.login import Credentials, Login, Proof
+from authsvc.core.login import Credentials, Limits, Login
+from authsvc.core.proofs import Proof, Proofs
+from authsvc.core.standing import Standings
 from authsvc.core.throttle import Throttle
 from authsvc.core.usage import Usage
 from authsvc.db.engine import reading, transaction
@@ -17,7 +21,17 @@ from authsvc.settings import ThrottleSettings
 from tests.factories import ORIGIN, PASSWORD, make_user
 
 ALICE = Credentials("alice", PASSWORD)
-TTL = 60
+TTL, GRACE = 60, 300
+
+
+class Clock:
+    """A clock that stands until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_000.0
+
+    def __call__(self) -> float:
+        return self.seconds
 
 
 class Source:
@@ -42,8 +56,9 @@ def says(verdict: Verdict) -> Source:
     return Source(lambda _: verdict)
 
 
-def make_login(engine, sources: list[Source], ttl: int = TTL) -> Login:
-    return Login(engine, sources, Throttle(engine, b"k" * 32, ThrottleSettings()), ttl)
+def make_login(engine, sources: list[Source], proofs=None, clock=time.monotonic, **more: int) -> Login:
+    limits = Limits(**({"ttl": TTL, "grace": GRACE, "room": 8} | more))
+    return Login(engine, sources, Throttle(engine, b"k" * 32, ThrottleSettings()), proofs or Proofs(), limits, clock)
 
 
 @pytest.fixture
@@ -52,8 +67,8 @@ def identify(engine, settings, now):
 
     def ask(source: Source, credentials: Credentials, origin: Origin = ORIGIN) -> None:
         throttle = Throttle(engine, b"k" * 32, settings.throttle)
-        login = Login(engine, [source], throttle, TTL)
-        Callers(engine, login, throttle, Usage(engine), settings).identify(credentials, origin, [], now)
+        callers = Callers(engine, make_login(engine, [source]), Standings(engine, 0), throttle, Usage(engine), settings)
+        callers.identify(credentials, origin, [], now)
 
     return ask
 
@@ -80,7 +95,8 @@ def refused(engine) -> list[tuple[str, ...]]:
 def test_a_login_proves_the_name_and_the_version_of_the_password(engine, now):
     with transaction(engine) as session:
         make_user(session, "alice", password_version=7)
-    assert make_login(engine, [knows("alice")]).prove(ALICE, ORIGIN.source, now) == Proof("alice", 7)
+    proof = make_login(engine, [knows("alice")], clock=Clock()).prove(ALICE, ORIGIN.source, now)
+    assert proof == Proof("alice", 7, at=1_000.0)
 
 
 def test_a_login_that_succeeds_leaves_no_audit_row(engine, now):
@@ -130,19 +146,17 @@ def test_a_proof_is_forgotten_on_request(engine, now):
     assert len(source.asked) == 2
 
 
-def test_a_proof_ends_with_its_time(engine, now, monkeypatch):
-    clock = [0.0]
-    monkeypatch.setattr(login_module.time, "monotonic", lambda: clock[0])
-    source = knows("alice")
-    login = make_login(engine, [source])
-    for clock[0] in (0.0, TTL - 1.0, TTL + 1.0):
+def test_a_proof_ends_with_its_time(engine, now):
+    clock, source = Clock(), knows("alice")
+    login = make_login(engine, [source], clock=clock)
+    for clock.seconds in (1_000.0, 1_000.0 + TTL - 1, 1_000.0 + TTL):
         login.prove(ALICE, ORIGIN.source, now)
     assert len(source.asked) == 2
 
 
 def test_nothing_is_remembered_when_the_time_is_zero(engine, now):
     source = knows("alice")
-    login = make_login(engine, [source], 0)
+    login = make_login(engine, [source], ttl=0)
     login.prove(ALICE, ORIGIN.source, now)
     login.prove(ALICE, ORIGIN.source, now)
     assert len(source.asked) == 2
@@ -156,19 +170,101 @@ def test_a_refusal_is_not_remembered(engine, now):
     assert len(source.asked) == 2
 
 
-def test_proofs_are_bounded(engine):
-    assert make_login(engine, [])._proofs.maxsize == login_module.MAX_PROOFS
+def test_what_one_process_proved_every_other_one_knows(engine, now):
+    first, second, shared = knows("alice"), knows("alice"), Proofs()
+    for source in (first, second):
+        make_login(engine, [source], proofs=shared).prove(ALICE, ORIGIN.source, now)
+    assert (len(first.asked), len(second.asked)) == (1, 0)
 
 
-def test_what_is_remembered_is_neither_name_nor_password(engine, now):
-    login = make_login(engine, [knows("alice")])
-    login.prove(ALICE, ORIGIN.source, now)
-    (key,) = login._proofs
-    assert (len(key), PASSWORD.encode() in key) == (32, False)
+def test_what_many_ask_at_once_is_asked_once(engine, now):
+    source = knows("alice")
+    login = make_login(engine, [source])
+    with ThreadPoolExecutor(8) as pool:
+        proofs = list(pool.map(lambda _: login.prove(ALICE, ORIGIN.source, now), range(40)))
+    assert ({proof.name for proof in proofs}, len(source.asked)) == ({"alice"}, 1)
 
 
-def test_another_process_remembers_under_another_key(engine):
-    assert make_login(engine, [])._digest(ALICE) != make_login(engine, [])._digest(ALICE)
+def test_who_finds_no_room_is_told_so_and_the_others_go_on(engine, now):
+    entered, go_on = threading.Event(), threading.Event()
+
+    def answer(name: str) -> object:
+        entered.set()
+        go_on.wait()
+        return Identity(f"test:{name}", name)
+
+    login = make_login(engine, [Source(answer)], room=1)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(login.prove, ALICE, ORIGIN.source, now)
+        entered.wait()
+        with pytest.raises(Unavailable, match="too many people"):
+            login.prove(Credentials("bob", PASSWORD), ORIGIN.source, now)
+        go_on.set()
+    assert first.result().name == "alice"
+    assert login.prove(ALICE, ORIGIN.source, now).name == "alice"
+
+
+class TestAnOutage:
+    """A source, or the database, answers once and then no more."""
+
+    @pytest.fixture
+    def clock(self) -> Clock:
+        return Clock()
+
+    @pytest.fixture
+    def source(self) -> Source:
+        return knows("alice")
+
+    @pytest.fixture
+    def login(self, engine, source, clock, now) -> Login:
+        made = make_login(engine, [source], clock=clock)
+        made.prove(ALICE, ORIGIN.source, now)
+        return made
+
+    @staticmethod
+    def goes_away(source: Source) -> None:
+        def fail(_: str) -> object:
+            raise Unavailable("the directory does not answer")
+
+        source._answer = fail
+
+    @pytest.mark.parametrize(("later", "outdated"), [(TTL - 1, False), (TTL, True), (TTL + GRACE - 1, True)])
+    def test_an_old_proof_goes_on_for_a_while_and_says_so(self, login, source, clock, now, later, outdated):
+        self.goes_away(source)
+        clock.seconds += later
+        assert login.prove(ALICE, ORIGIN.source, now) == Proof("alice", 0, 1_000.0, is_outdated=outdated)
+
+    def test_then_it_ends(self, login, source, clock, now):
+        self.goes_away(source)
+        clock.seconds += TTL + GRACE
+        with pytest.raises(Unavailable):
+            login.prove(ALICE, ORIGIN.source, now)
+
+    def test_nobody_else_gets_in(self, login, source, now):
+        self.goes_away(source)
+        with pytest.raises(Unavailable):
+            login.prove(Credentials("bob", PASSWORD), ORIGIN.source, now)
+
+    def test_a_password_that_was_refused_meanwhile_is_not_good_again(self, login, source, clock, now):
+        clock.seconds += TTL
+        source._answer = lambda _: Verdict.REFUSED
+        assert login.prove(ALICE, ORIGIN.source, now) is None
+        self.goes_away(source)
+        with pytest.raises(Unavailable):
+            login.prove(ALICE, ORIGIN.source, now)
+
+    def test_a_refusal_that_cannot_be_counted_is_none_the_less_one(self, login, source, clock, now, monkeypatch):
+        def fail(*_: object) -> None:
+            raise Unavailable("the disk is full")
+
+        clock.seconds += TTL
+        source._answer = lambda _: Verdict.REFUSED
+        monkeypatch.setattr(login._throttle, "failed", fail)
+        with pytest.raises(Unavailable):
+            login.prove(ALICE, ORIGIN.source, now)
+        self.goes_away(source)
+        with pytest.raises(Unavailable):
+            login.prove(ALICE, ORIGIN.source, now)
 
 
 def test_sources_are_asked_in_turn(engine, now):
@@ -271,4 +367,4 @@ def test_a_remembered_proof_is_not_slowed_down(engine, now):
     login._backends = (says(Verdict.REFUSED),)
     for number in range(5):
         login.prove(Credentials("alice", f"wrong {number}"), ORIGIN.source, now)
-    assert login.prove(ALICE, ORIGIN.source, now) == Proof("alice", 0)
+    assert login.prove(ALICE, ORIGIN.source, now).name == "alice"

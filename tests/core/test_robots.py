@@ -44,8 +44,8 @@ def last_event(session) -> tuple[str, str, str, str, str]:
     return event.actor, event.action, event.object, event.result, event.detail
 
 
-def account(engine, name: str, secret: str) -> standing.Account | None:
-    return standing.of_robot(engine, name, machine_secrets.digest(secret), []).account
+def account(engine, name: str, secret: str, now: int = 0) -> standing.Account | None:
+    return standing.Standings(engine, 0).of_robot(name, machine_secrets.digest(secret), [], now).account
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ def role(name: str = "tester", *rights: Right, description: str = "") -> SetRole
 
 def rights_of(engine, user: str, now: int) -> set[Right]:
     """What a login of that user finds in acme."""
-    grants = standing.of_user(engine, user, ["acme"], now).grants
+    grants = standing.Standings(engine, 0).of_user(user, ["acme"], now).grants
     return set().union(*(grant.rights for grant in grants))
 
 

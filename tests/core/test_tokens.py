@@ -391,7 +391,7 @@ def test_a_user_who_comes_after_another_of_that_name_inherits_no_proof(tokens, b
 
 
 def test_a_database_that_does_not_answer_is_no_refusal(no_database, built, monkeypatch):
-    monkeypatch.setattr(built.callers, "_engine", no_database)
+    monkeypatch.setattr(built.callers._standings, "_engine", no_database)
     with pytest.raises(Unavailable):
         built.tokens.issue(make_request(), NOW)
 

@@ -125,7 +125,12 @@ def test_while_the_database_is_away_nothing_is_lost(engine, machines, usage, no_
 def test_what_came_in_while_writing_failed_is_newer(engine, machines, usage, no_database, monkeypatch):
     usage._engine = no_database
     usage.used(Kind.ROBOT, machines[Kind.ROBOT], NOW + 1)
-    event.listen(no_database, "do_connect", lambda *_: usage.used(Kind.ROBOT, machines[Kind.ROBOT], NOW + 2), once=True)
+
+    def refuse(*_: object, **__: object) -> None:
+        usage.used(Kind.ROBOT, machines[Kind.ROBOT], NOW + 2)
+        raise no_database.dialect.dbapi.OperationalError(2003, "away")
+
+    monkeypatch.setattr(no_database.dialect, "connect", refuse)
     usage.flush()
     usage._engine = engine
     usage.flush()

@@ -78,9 +78,10 @@ class Native:
             yield stack.enter_context(httpx.Client(transport=transport, base_url="http://web", timeout=60))
 
     def sql(self, statement: str, *values: object) -> None:
-        """Change what no command changes, such as the day on which something ends."""
+        """Change what no command changes, such as the day on which something ends, and count it as a change."""
         with closing(sqlite3.connect(self.home / "authsvc.db", timeout=60)) as connection, connection:
             connection.execute(statement, values)
+            connection.execute("UPDATE audit_heads SET changes = changes + 1")
 
     def secrets(self) -> dict[str, bytes]:
         """Every secret and certificate that was generated."""

@@ -4,7 +4,7 @@ from sqlalchemy import update
 
 from authsvc import services
 from authsvc.core import users
-from authsvc.db.engine import reading, transaction
+from authsvc.db.engine import transaction
 from authsvc.db.tables import User
 from authsvc.identity import Verdict, passwords
 from authsvc.identity.local import LocalBackend
@@ -17,8 +17,7 @@ OUTDATED = Argon2id(salt=b"s" * 16, length=32, iterations=1, lanes=1, memory_cos
 
 
 def stored_hash(engine, name: str) -> str | None:
-    with reading(engine) as session:
-        return users.find_hash(session, name)
+    return users.find_hash(engine, name)
 
 
 @pytest.fixture

@@ -60,6 +60,8 @@ class Stub:
 
     port: int
     status: int = 200
+    drops: int = 0
+    """How many of the next requests are dropped unanswered, as by a process that was killed."""
     headers: dict[str, str] = field(default_factory=dict)
     paths: list[str] = field(default_factory=list)
     received: list[HTTPMessage] = field(default_factory=list)
@@ -74,13 +76,17 @@ def stub() -> Iterator[Stub]:
             kept.paths.append(self.path)
             kept.received.append(self.headers)
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if kept.drops:
+                kept.drops -= 1
+                self.close_connection = True
+                return
             self.send_response(kept.status)
             for name, value in kept.headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        do_POST = do_PUT = do_GET  # noqa: N815
+        do_HEAD = do_POST = do_PUT = do_GET  # noqa: N815
 
         def log_message(self, *args: object) -> None:
             pass

@@ -2,8 +2,10 @@
 
 import json
 import ssl
+import threading
 import urllib.request
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -235,3 +237,110 @@ def test_plain_http_on_the_tls_port_is_sent_to_https(start_front: StartFront):
 
 def test_the_answer_of_the_server_does_not_tell_its_version(start_front: StartFront):
     assert start_front().ask("/v2/").headers["Server"] == "nginx"
+
+
+class TestAnonymousTokens:
+    """What web gives to everybody who shows nothing, nginx gives again for as long as web says."""
+
+    @pytest.fixture(autouse=True)
+    def _kept(self, stub: Stub) -> None:
+        stub.headers = {"X-Accel-Expires": "60", "Cache-Control": "no-store"}
+
+    def test_the_same_question_is_asked_once(self, start_front: StartFront, stub: Stub):
+        front = start_front()
+        answers = [front.ask("/service/token?scope=repository:a/b:pull") for _ in range(3)]
+        assert ([answer.status for answer in answers], len(stub.paths)) == ([200] * 3, 1)
+
+    def test_each_answer_has_its_own_request_id(self, start_front: StartFront):
+        front = start_front()
+        assert len({front.ask("/service/token").headers["X-Request-Id"] for _ in range(3)}) == 3
+
+    def test_clients_are_told_to_keep_nothing(self, start_front: StartFront):
+        front = start_front()
+        answers = [front.ask("/service/token").headers for _ in range(2)]
+        assert [(one["Cache-Control"], one["X-Accel-Expires"]) for one in answers] == [("no-store", None)] * 2
+
+    def test_another_question_is_asked(self, start_front: StartFront, stub: Stub):
+        front = start_front()
+        for scope in ("repository:a/b:pull", "repository:a/c:pull"):
+            front.ask(f"/service/token?scope={scope}")
+        assert len(stub.paths) == 2
+
+    def test_who_shows_something_is_never_given_it(self, start_front: StartFront, stub: Stub):
+        front = start_front()
+        front.ask("/service/token")
+        front.ask("/service/token", Authorization="Basic Ym9iOg==")
+        assert [sent["Authorization"] for sent in stub.received] == [None, "Basic Ym9iOg=="]
+
+    def test_what_somebody_got_is_never_given_to_another(self, start_front: StartFront, stub: Stub):
+        front = start_front()
+        front.ask("/service/token", Authorization="Basic Ym9iOg==")
+        front.ask("/service/token")
+        assert len(stub.paths) == 2
+
+    def test_a_header_without_a_value_is_none(self, start_front: StartFront, stub: Stub):
+        front = start_front()
+        front.ask("/service/token", Authorization="")
+        assert stub.received[0]["Authorization"] is None
+
+    @pytest.mark.parametrize(("method", "times"), [("HEAD", 1), ("POST", 2)])
+    def test_other_methods_are_asked_themselves(self, start_front: StartFront, stub: Stub, method: str, times: int):
+        front = start_front()
+        front.ask("/service/token")
+        for _ in range(times):
+            front.ask("/service/token", method=method)
+        assert len(stub.paths) == 1 + times
+
+    def test_what_web_does_not_mark_is_asked_each_time(self, start_front: StartFront, stub: Stub):
+        stub.headers = {}
+        front = start_front()
+        for _ in range(2):
+            front.ask("/service/token")
+        assert len(stub.paths) == 2
+
+
+class TestAProcessThatIsGone:
+    """A request that a process of web takes to its grave is asked again where that does no harm."""
+
+    @pytest.mark.parametrize("resolver", ["", "127.0.0.11"])
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [("GET", "/service/token"), ("POST", "/service/token"), ("GET", "/"), ("HEAD", "/"), ("GET", "/api/v2.0/ping")],
+    )
+    def test_it_is_asked_again(self, start_front: StartFront, stub: Stub, method: str, path: str, resolver: str):
+        stub.drops = 1
+        assert start_front(WEB__RESOLVER=resolver).ask(path, method=method).status == 200
+        assert stub.paths == [path] * 2
+
+    def test_what_changes_something_is_not(self, start_front: StartFront, stub: Stub):
+        stub.drops = 1
+        answer = start_front().ask("/api/v2.0/projects", method="POST", body=b"{}")
+        assert (answer.status, len(stub.paths), json.loads(answer.body)["errors"][0]["code"]) == (502, 1, "UNAVAILABLE")
+
+    @pytest.mark.parametrize("path", ["/service/token", "/api/v2.0/ping"])
+    def test_twice_is_enough_and_said_in_the_envelope(self, start_front: StartFront, stub: Stub, path: str):
+        stub.drops = 9
+        answer = start_front().ask(path)
+        assert (answer.status, json.loads(answer.body)["errors"][0]["code"]) == (502, "UNAVAILABLE")
+
+    def test_a_page_says_it_in_words(self, start_front: StartFront, stub: Stub):
+        stub.drops = 9
+        answer = start_front().ask("/")
+        assert (answer.status, "does not answer" in answer.body) == (502, True)
+
+
+def test_of_two_instances_the_one_that_lives_answers(start_front: StartFront, stub: Stub):
+    front = start_front(WEB__PEERS=f"127.0.0.1:{free_port()}")
+    assert [front.ask("/service/token").status for _ in range(20)] == [200] * 20
+
+
+def test_two_instances_share_the_work(start_front: StartFront, stub: Stub):
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as other:
+        front = start_front(WEB__PEERS=f"127.0.0.1:{other.server_port}")
+        serving = threading.Thread(target=other.serve_forever)
+        serving.start()
+        statuses = {front.ask("/healthz").status for _ in range(4)}
+        other.shutdown()
+        serving.join()
+    # The second one knows no method, and says so.
+    assert statuses == {200, 501}

@@ -81,7 +81,7 @@ def database_url(sqlite_url) -> str:
 def web(built, settings, tmp_path) -> Iterator[Web]:
     """`authsvc web` with two processes."""
     port, log = free_port(), tmp_path / "web.log"
-    counts = settings.paths.run / "metrics"
+    counts = settings.paths.run / f"metrics-127.0.0.1-{port}"
     counts.mkdir(parents=True)
     (counts / "counter_1.db").write_text("of the start before")
     environment = {

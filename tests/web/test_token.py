@@ -250,7 +250,7 @@ def test_a_method_that_the_protocol_does_not_know_is_refused_in_the_envelope(cli
 
 
 def test_a_database_that_is_down_is_503_that_docker_can_show(ask, built, monkeypatch, no_database):
-    monkeypatch.setattr(built.callers, "_engine", no_database)
+    monkeypatch.setattr(built.callers._standings, "_engine", no_database)
     answer = ask("repository:open/app:pull")
     assert (answer.status, envelope(answer)[:2], answer.headers["Retry-After"]) == (
         "503 the database does not answer; try again in a moment",
@@ -264,3 +264,16 @@ def test_the_signature_is_that_of_the_leaf(ask):
     leaf = base64.b64decode(jwt.get_unverified_header(token)["x5c"][0])
     key = x509.load_der_x509_certificate(leaf).public_key()
     assert jwt.decode(token, key, algorithms=["ES256"], audience="authsvc", issuer="authsvc")["sub"] == "bob"
+
+
+@pytest.mark.parametrize(("user", "kept"), [("", "5"), ("bob", None)])
+def test_nginx_may_keep_what_nobody_in_particular_got(ask, user, kept):
+    assert ask("repository:open/app:pull", user=user).headers.get("X-Accel-Expires") == kept
+
+
+def test_no_cache_tells_answers_apart_by_what_a_browser_says(ask):
+    assert not ask().vary
+
+
+def test_an_error_is_not_kept(client):
+    assert "X-Accel-Expires" not in client.get("/service/token?service=another").headers
