@@ -9,8 +9,9 @@ POLICY := /usr/sbin/policy-rc.d
 RUN_PACKAGES  := nginx docker-registry
 TEST_PACKAGES := $(RUN_PACKAGES) mariadb-server redis-server skopeo podman buildah docker.io docker-compose iptables \
                  debootstrap faketime notary curl openssl procps
+BENCH_PACKAGES := $(TEST_PACKAGES) wrk
 
-.PHONY: run packages test-packages check test fuzz clean
+.PHONY: run packages test-packages bench-packages check test fuzz bench profile faults clean
 .ONESHELL:
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -43,6 +44,9 @@ packages:
 test-packages:
 	@$(call install,$(TEST_PACKAGES))
 
+bench-packages:
+	@$(call install,$(BENCH_PACKAGES))
+
 $(VENV)/.run-stamp: setup.cfg pyproject.toml | packages
 	@echo "Installing authsvc and its libraries in $(VENV)"
 	$(PYTHON) -m venv $(VENV)
@@ -68,6 +72,19 @@ FUZZ_SECONDS ?= 600
 fuzz: $(VENV)/.dev-stamp
 	$(BIN)/pip install --quiet --disable-pip-version-check 'atheris>=2.3,<4'
 	$(BIN)/python -m tests.fuzz.token_endpoint -max_total_time=$(FUZZ_SECONDS)
+
+# How fast: tables here, JSON and a picture in build/bench. About fifteen minutes; leave the machine alone meanwhile.
+bench: bench-packages $(VENV)/.dev-stamp
+	$(BIN)/pip install --quiet --disable-pip-version-check 'matplotlib>=3.9,<4'
+	$(BIN)/python -m tests.bench
+
+# Where a token's time goes.
+profile: $(VENV)/.dev-stamp
+	$(BIN)/python -m tests.bench.profile
+
+# How robust: break what is around the service while clients work. FAULTS="F1 F9" tries these alone, SEED repeats a run.
+faults: test-packages $(VENV)/.dev-stamp
+	$(BIN)/python -m tests.faults $(FAULTS) $(if $(SEED),--seed $(SEED))
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
