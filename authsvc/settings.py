@@ -78,7 +78,7 @@ class WebSettings(_Section):
     peers: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
     resolver: str = Field("", pattern=r"^[0-9A-Fa-f.:\[\]]*$")
     processes: int = Field(2, ge=1, le=64)
-    threads: int = Field(512, ge=4, le=4_096)
+    threads: int = Field(1_024, ge=4, le=8_192)
 
 
 class RegistrySettings(_Section):

@@ -4,7 +4,6 @@ alice is project admin of `acme`, bob is developer there, charlie has an account
 administrator. `acme` is private, `open` is public.
 """
 
-import os
 import shutil
 import socket
 import subprocess
@@ -32,6 +31,7 @@ from authsvc.services import Services
 from authsvc.settings import Settings
 from authsvc.stack import home as home_module
 from tests import factories
+from tests.e2e import servers
 
 NOW = 1_800_000_000
 DATABASES = ("sqlite", "mariadb")
@@ -77,30 +77,8 @@ def wait_until(is_true: Callable[[], object], process: subprocess.Popen, log: Pa
 @pytest.fixture(scope="session")
 def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a MariaDB of our own, without a database's name."""
-    server, install, admin = map(program, ("mariadbd", "mariadb-install-db", "mariadb-admin"))
-    directory = tmp_path_factory.mktemp("mariadb")
-    data, log = directory / "data", directory / "log"
-    unix, port = directory / "s", free_port()
-    as_whom = ["--user=root"] if os.geteuid() == 0 else []
-    # In a /tmp that they share, two servers take each other's temporary tables for their own.
-    alone = {**os.environ, "TMPDIR": str(directory)}
-    subprocess.run(
-        [install, "--no-defaults", *as_whom, f"--datadir={data}", "--auth-root-authentication-method=normal"],
-        check=True,
-        capture_output=True,
-        env=alone,
-    )
-    options = [f"--datadir={data}", f"--socket={unix}", f"--port={port}", "--bind-address=127.0.0.1"]
-    fast = ["--skip-name-resolve", "--innodb-flush-log-at-trx-commit=0", "--skip-innodb-doublewrite"]
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [server, "--no-defaults", *as_whom, *options, *fast], stdout=output, stderr=subprocess.STDOUT, env=alone
-        )
-    ping = [admin, "--no-defaults", "--user=root", f"--socket={unix}", "ping"]
-    wait_until(lambda: subprocess.run(ping, capture_output=True, check=False).returncode == 0, process, log)
-    yield f"mysql+pymysql://root@127.0.0.1:{port}"
-    process.terminate()
-    process.wait()
+    with servers.mariadb(tmp_path_factory.mktemp("mariadb"), *servers.FAST) as server:
+        yield server.url
 
 
 @pytest.fixture

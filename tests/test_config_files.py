@@ -107,6 +107,12 @@ def test_notifications_are_off_unless_asked_for(make_home: MakeSettings):
     assert "notifications" not in yaml.safe_load(render.registry_auth(make_home()))
 
 
+def test_blobs_are_left_to_nginx_where_that_is_asked_for(make_home: MakeSettings):
+    printed = yaml.safe_load(render.registry_auth(make_home(), sendfile=True))
+    assert (printed["middleware"]["storage"][0]["name"], "auth" in printed) == ("redirect", True)
+    assert "middleware" not in yaml.safe_load(render.registry_auth(make_home()))
+
+
 def test_notifications_carry_the_secret_in_a_header(make_home: MakeSettings):
     settings = make_home(PUBLIC_URL="https://example.com")
     (endpoint,) = yaml.safe_load(render.registry_auth(settings, notifications=True))["notifications"]["endpoints"]

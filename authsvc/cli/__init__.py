@@ -31,6 +31,7 @@ def main() -> None:
 for _command in (
     run.init,
     run.up,
+    run.reload,
     run.web,
     run.worker,
     run.migrate,

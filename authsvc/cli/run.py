@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,7 +13,8 @@ from authsvc import settings as settings_module
 from authsvc.core import metrics, setup
 from authsvc.errors import Misconfigured
 from authsvc.settings import Settings
-from authsvc.stack import files, home, places, render, supervise
+from authsvc.stack import files, home, parts, places, render, supervise
+from authsvc.stack.parts import Part
 
 
 @click.command()
@@ -37,7 +38,24 @@ def up() -> None:
     made = setup.prepare(settings, int(time.time()))
     _tell_made(made)
     is_first = f"the administrator {settings.admin_name}" in made
-    sys.exit(supervise.run(settings, announce=lambda: click.echo(banner(settings, is_first=is_first)), say=click.echo))
+    sys.exit(
+        supervise.run(
+            settings,
+            announce=lambda: click.echo(banner(settings, is_first=is_first)),
+            say=click.echo,
+            renew=_renew,
+        )
+    )
+
+
+@click.command()
+def reload() -> None:
+    """Let what `authsvc up` runs take new settings and certificates, without dropping a request.
+
+    What it was started with in its environment stays; the registry keeps its settings until the next start.
+    """
+    supervise.ask_to_reload(settings_module.load())
+    click.echo("asked; whether it was done is said where `authsvc up` runs")
 
 
 @click.command()
@@ -45,7 +63,9 @@ def web() -> None:
     """Serve the token endpoint, the API and the site (gunicorn); nginx stands in front of it."""
     settings = settings_module.load()
     command = gunicorn(settings)
-    os.execve(command[0], command, {**os.environ, metrics.DIRECTORY: _metrics(settings)})  # noqa: S606 (no shell is wanted)
+    # glibc would keep the 19 MiB of a hash for each of its arenas, of which it makes more than hashes ever run at once.
+    environment = {"MALLOC_ARENA_MAX": "2", **os.environ, metrics.DIRECTORY: _metrics(settings)}
+    os.execve(command[0], command, environment)  # noqa: S606 (no shell is wanted)
 
 
 @click.command()
@@ -60,10 +80,14 @@ def worker() -> None:
 @click.option("--bundle", default="", metavar="PATH", help="Where that registry finds the CA certificate.")
 @click.option("--realm", default="", metavar="URL", help="The token endpoint as clients of that registry reach it.")
 @click.option("--notifications", is_flag=True, help="Let it tell authsvc of pushes, pulls and deletions.")
-def registry_config(bundle: str, realm: str, *, notifications: bool) -> None:
+@click.option(
+    "--sendfile", is_flag=True, help="Let nginx of authsvc send blobs (registry.sendfile); nobody else can pull then."
+)
+def registry_config(bundle: str, realm: str, *, notifications: bool, sendfile: bool) -> None:
     """Print what to append to the config.yml of a registry that already runs (2.x or 3.x)."""
     settings = settings_module.load()
-    click.echo(render.registry_auth(settings, bundle=bundle, realm=realm, notifications=notifications), nl=False)
+    printed = render.registry_auth(settings, bundle=bundle, realm=realm, notifications=notifications, sendfile=sendfile)
+    click.echo(printed, nl=False)
 
 
 def gunicorn(settings: Settings) -> list[str]:
@@ -72,9 +96,10 @@ def gunicorn(settings: Settings) -> list[str]:
         "config": "python:authsvc.app",
         "bind": places.web_bind(settings),
         "umask": "0",  # of the socket, which nginx's workers must reach; the directory it lies in keeps others out
-        "worker-class": "gthread",
+        "worker-class": "authsvc.web.gunicorn.Worker",
         "workers": str(settings.web.processes),
         "threads": str(settings.web.threads),
+        "worker-connections": str(settings.web.threads + 1_000),  # those over the threads wait, or are kept alive
         # A process that hangs is replaced while docker, which gives up after 15 s, still waits.
         "timeout": "10",
         "graceful-timeout": "10",
@@ -141,6 +166,13 @@ def _first_password(settings: Settings) -> Iterable[str]:
 
 def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8").strip()
+
+
+def _renew() -> Sequence[Part]:
+    settings = settings_module.load()
+    _init(settings)
+    render.check_nginx(settings)
+    return parts.of(settings)
 
 
 def _init(settings: Settings) -> None:

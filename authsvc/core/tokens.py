@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
-import jwt
 from sqlalchemy import Engine
 
 from authsvc.core import refresh_tokens
@@ -154,7 +153,6 @@ class Tokens:
         return {"type": wanted.kind, "name": wanted.name, "actions": actions} if actions else None
 
     def _sign(self, subject: str, service: str, access: Access, key: int | None, now: int) -> str:
-        signer = self._keys.signer(key)
         claims = {
             "iss": self._settings.token.issuer,
             "sub": subject,
@@ -165,8 +163,7 @@ class Tokens:
             "jti": secrets.token_urlsafe(12),
             "access": access,
         }
-        # x5c is what the registry verifies; kid documents the key and is ignored beside it (distribution 2.8, 3.x).
-        return jwt.encode(claims, signer.key, algorithm="ES256", headers={"kid": signer.key_id, "x5c": [signer.x5c]})
+        return self._keys.signer(key).sign(claims)
 
     def _refresh_token(self, request: TokenRequest, caller: Caller, service: str, now: int) -> str | None:
         """A refresh token after a password login that asked for one; after a refresh the same one, or its successor."""

@@ -16,11 +16,12 @@ from authsvc.errors import Misconfigured, Unavailable
 
 __all__ = ["Engine", "Session", "fetch", "make_engine", "reading", "transaction"]
 
-BUSY_SECONDS = 5
+BUSY_SECONDS, LOCKED_SECONDS = 5, 15
+"""How long to wait for a connection of the pool, and for other writers on SQLite."""
 CONNECT_SECONDS = 1
 _RETRY_SECONDS, _ROOM_SECONDS = 0.5, 0.02
 _TOO_MANY = {(1040,), (1203,), (1226,)}
-HURRIED, PATIENT, MIGRATING = 0.9, 30.0, 3_600.0
+HURRIED, PATIENT, MIGRATING = 0.8, 30.0, 3_600.0
 """Seconds in which MariaDB has to answer: to web, where a ping and a new connection must be over within two; to
 others; and to changes of its tables."""
 
@@ -53,8 +54,26 @@ def transaction(engine: Engine) -> Iterator[Session]:
         Unavailable: the database does not answer, or its disk is full.
     """
     writing = engine.execution_options(write=True)
-    with _as_unavailable(), Session(writing, expire_on_commit=False) as session, session.begin():
+    with _turn(engine), _as_unavailable(), Session(writing, expire_on_commit=False) as session, session.begin():
         yield session
+
+
+@contextmanager
+def _turn(engine: Engine) -> Iterator[None]:
+    """One writer at a time for each process, on SQLite.
+
+    Whoever finds it locked tries again after a pause, and among many some would never find it free.
+    """
+    turns: threading.Lock | None = engine.get_execution_options().get("turns")
+    if turns is None:
+        yield
+    elif not turns.acquire(timeout=LOCKED_SECONDS):
+        raise Unavailable("the database is busy; try again in a moment")
+    else:
+        try:
+            yield
+        finally:
+            turns.release()
 
 
 @contextmanager
@@ -109,7 +128,10 @@ def _is_environment(exc: DBAPIError) -> bool:
 
 def _sqlite(url: URL) -> Engine:
     engine = create_engine(
-        url, pool_timeout=BUSY_SECONDS, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}
+        url,
+        pool_timeout=BUSY_SECONDS,
+        connect_args={"timeout": LOCKED_SECONDS, "check_same_thread": False},
+        execution_options={"turns": threading.Lock()},
     )
 
     @event.listens_for(engine, "connect")

@@ -20,6 +20,8 @@ from authsvc.domain import certificates
 from authsvc.errors import Misconfigured, Unavailable
 from authsvc.registry.client import Challenge, RegistryClient
 from authsvc.services import Services
+from authsvc.settings import Settings
+from authsvc.stack import places
 
 MAX_CLOCK_DIFFERENCE = 20
 """Seconds. A registry forgives 60, so this warns while everything still works."""
@@ -229,12 +231,21 @@ def _configuration(services: Services, config: "_Config", *, is_ours: bool) -> I
     if config.trouble:
         yield _unknown("configuration", config.trouble)
         return
-    if not is_ours:
+    if is_ours:
+        yield _pulls(services.settings)
+    else:
         yield _notifications(services, config.tree)
     if _at(config.tree, "storage", "cache", "blobdescriptor") == "inmemory":
         yield _warn("cache", "an inmemory cache breaks pushes after a garbage collection: remove storage.cache")
     else:
         yield _ok("cache", "none in the registry's memory")
+
+
+def _pulls(settings: Settings) -> Finding:
+    if places.blobs(settings) is not None:
+        return _ok("pulls", "nginx sends blobs itself")
+    reason = "registry.sendfile is off" if settings.registry.sendfile is False else places.why_no_blobs(settings)
+    return _warn("pulls", f"blobs pass through the registry, which takes longer: {reason}")
 
 
 def _notifications(services: Services, tree: Mapping[str, Any]) -> Finding:

@@ -33,7 +33,7 @@ _TEMPLATE = """\
 
 [web]
 # processes = 2
-# threads = 512
+# threads = 1024
 
 [registry]
 # url = "http://registry.example.com:5000"       # a registry that already runs; ours is not started then

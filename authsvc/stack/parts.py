@@ -20,6 +20,10 @@ class Part:
     name: str
     command: tuple[str, ...]
     stop_signal: str = "TERM"
+    reload_signal: str = ""
+    """What lets it take new settings without dropping anything; empty: it is started anew."""
+    keeps_settings: bool = False
+    """Whether a reload passes it by."""
     umask: str = "022"
 
 
@@ -31,14 +35,24 @@ def of(settings: Settings) -> list[Part]:
     """
     rendered = settings.paths.rendered
     python = (sys.executable, "-m", "authsvc")
-    parts = [Part("web", (*python, "web")), Part("worker", (*python, "worker"))]
+    parts = [Part("web", (*python, "web"), reload_signal="HUP"), Part("worker", (*python, "worker"))]
     if not settings.registry.url:
         binary = _program("docker-registry", "registry", package="docker-registry")
         # The umask opens the socket to nginx's workers, by the group of the directory that it lies in, and lets them
         # read blobs; the data directory keeps others out.
-        parts.append(Part("registry", (binary, "serve", str(rendered / "registry" / "config.yml")), umask="002"))
-    nginx = (_program("nginx", package="nginx"), "-c", str(rendered / "nginx" / "nginx.conf"), "-e", "stderr")
-    return [*parts, Part("nginx", (*_seeing_blobs(settings), *nginx), stop_signal="QUIT")]
+        command = (binary, "serve", str(rendered / "registry" / "config.yml"))
+        parts.append(Part("registry", command, umask="002", keeps_settings=True))
+    front = (nginx(), "-c", str(rendered / "nginx" / "nginx.conf"), "-e", "stderr")
+    return [*parts, Part("nginx", (*_seeing_blobs(settings), *front), stop_signal="QUIT", reload_signal="HUP")]
+
+
+def nginx() -> str:
+    """The path of nginx.
+
+    Raises:
+        Misconfigured: it is not installed.
+    """
+    return _program("nginx", package="nginx")
 
 
 def _seeing_blobs(settings: Settings) -> tuple[str, ...]:

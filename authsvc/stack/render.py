@@ -6,6 +6,7 @@ Every value in a template goes through `quoted` or `yaml`, so that no setting ca
 import json
 import re
 import socket
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from authsvc.errors import Misconfigured
 from authsvc.settings import Settings
-from authsvc.stack import files, places
+from authsvc.stack import files, parts, places
 
 CONTAINER_PORT = 8080
 """Where nginx listens in its own container; compose publishes it as the port that the settings name."""
@@ -53,6 +54,8 @@ class Front:
     rewrite_realm: bool
     metrics: str
     """Where /metrics is shown; empty for nowhere."""
+    goes_on: bool
+    """Whether an anonymous token is given again while web cannot make one."""
     storage: Path | None
     """Where nginx finds the registry's files, to send blobs itself."""
 
@@ -83,6 +86,7 @@ def front(settings: Settings) -> Front:
         address=settings.address,
         rewrite_realm=not settings.public_url,
         metrics=_metrics(settings),
+        goes_on=settings.token.grace > 0,
         storage=places.blobs(settings),
     )
 
@@ -107,7 +111,9 @@ def registry_config(settings: Settings) -> str:
     )
 
 
-def registry_auth(settings: Settings, *, bundle: str = "", realm: str = "", notifications: bool = False) -> str:
+def registry_auth(
+    settings: Settings, *, bundle: str = "", realm: str = "", notifications: bool = False, sendfile: bool = False
+) -> str:
     """What to append to the configuration of a registry that already runs.
 
     Args:
@@ -115,13 +121,15 @@ def registry_auth(settings: Settings, *, bundle: str = "", realm: str = "", noti
         bundle: where that registry finds the CA certificate, if not in our data directory.
         realm: the URL of the token endpoint, if not the one that the settings say.
         notifications: whether it shall tell us of pushes, pulls and deletions.
+        sendfile: whether it shall leave the sending of blobs to nginx in front of it.
     """
     auth = _auth(settings, bundle=bundle or settings.registry.bundle, realm=realm or settings.realm)
     events = {
         "events_url": auth["realm"].removesuffix("/service/token") + "/service/events",
         "events_secret": _secret(settings.paths.events_secret),
     }
-    return _render("registry-config", "auth.yml.j2", **auth, **(events if notifications else {"events_url": None}))
+    chosen = {"redirect": sendfile, **(events if notifications else {"events_url": None})}
+    return _render("registry-config", "auth.yml.j2", **auth, **chosen)
 
 
 def write(settings: Settings) -> None:
@@ -146,6 +154,18 @@ def write(settings: Settings) -> None:
             files.replace(rendered / target, text.encode(), secret_mode)
     except OSError as exc:
         raise Misconfigured(f"the configuration cannot be written: {exc.strerror}: {exc.filename}") from exc
+
+
+def check_nginx(settings: Settings) -> None:
+    """Ask nginx what it thinks of its configuration, which it would read again only to go on with the old one.
+
+    Raises:
+        Misconfigured: it would not start with it.
+    """
+    command = [parts.nginx(), "-t", "-q", "-c", str(settings.paths.rendered / "nginx" / "nginx.conf"), "-e", "stderr"]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (nothing of others' in it)
+    if checked.returncode:
+        raise Misconfigured(f"nginx refuses its configuration: {checked.stderr.strip()}")
 
 
 def _for_servers(settings: Settings) -> dict[str, str]:

@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from authsvc.errors import Misconfigured
+from authsvc.errors import AppError, Misconfigured
 from authsvc.settings import Settings
 from authsvc.stack import parts as stack_parts
 from authsvc.stack.parts import DRAIN_SECONDS, Part
 from authsvc.stack.supervisord import State, Supervisor
 
 Say = Callable[[str], None]
+Renew = Callable[[], Sequence[Part]]
 Check = Callable[[], bool]
 
 _START_SECONDS = 120
@@ -36,6 +37,7 @@ def run(
     *,
     announce: Callable[[], None],
     say: Say,
+    renew: Renew,
     parts: Sequence[Part] | None = None,
     is_ready: Check | None = None,
 ) -> int:
@@ -45,6 +47,7 @@ def run(
         settings: the settings.
         announce: called once, when everything answers.
         say: told, a sentence at a time, what a person should know.
+        renew: called on SIGUSR1 to read the settings and write the configuration anew; returns the parts to reload.
         parts: those to run; all of them when None.
         is_ready: whether the front answers; `GET /readyz` through nginx when None.
 
@@ -56,19 +59,46 @@ def run(
     """
     parts = stack_parts.of(settings) if parts is None else parts
     is_ready = is_ready or (lambda: _front_answers(settings))
-    with _only_one(settings.paths.run / "up.lock"), _waited_for() as signals:
+    with _only_one(_lock(settings)), _waited_for() as signals:
         _require_free(settings.port)
-        return _Watch(Supervisor(settings, parts), len(parts), settings.paths.log, say, signals).run(is_ready, announce)
+        watch = _Watch(Supervisor(settings, parts), len(parts), settings.paths.log, say, renew, signals)
+        return watch.run(is_ready, announce)
+
+
+def ask_to_reload(settings: Settings) -> None:
+    """Let the `authsvc up` that runs on this data directory reload.
+
+    Raises:
+        Misconfigured: none runs there.
+    """
+    lock = _lock(settings)
+    try:
+        with lock.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.kill(int(lock.read_text()), signal.SIGUSR1)
+        return
+    except OSError:
+        pass
+    raise Misconfigured(f"nothing runs on {settings.home}: start it with `authsvc up`")
+
+
+def _lock(settings: Settings) -> Path:
+    """Held by the `authsvc up` of a data directory, with its process id in it."""
+    return settings.paths.run / "up.lock"
 
 
 class _Watch:
     """One run of the parts, from start to end. Each step returns the exit status, or None to go on."""
 
-    def __init__(self, supervisor: Supervisor, count: int, log: Path, say: Say, signals: set[int]) -> None:
+    def __init__(
+        self, supervisor: Supervisor, count: int, log: Path, say: Say, renew: Renew, signals: set[int]
+    ) -> None:
         self._supervisor = supervisor
         self._count = count
         self._log = log
-        self._say = say
+        self._tell = say
+        self._renew = renew
         self._signals = signals
         self._begun = time.monotonic()
         self._is_slow = False
@@ -89,10 +119,12 @@ class _Watch:
 
     def _step(self) -> int | None:
         received = signal.sigtimedwait(self._signals, _POLL_SECONDS)
-        if received is not None and received.si_signo != signal.SIGCHLD:
+        if received is not None and received.si_signo == signal.SIGUSR1:
+            self._reload()
+        elif received is not None and received.si_signo != signal.SIGCHLD:
             return self._stop(0)
         if self._supervisor.has_ended():
-            self._say("supervisord has ended unexpectedly, and the parts with it")
+            self._say(f"supervisord has ended unexpectedly, and the parts with it: see {self._log}/supervisord.log")
             self._end_orphans()
             return 1
         self._states = self._supervisor.states()
@@ -104,8 +136,24 @@ class _Watch:
             return self._stop(1)
         return None
 
+    def _reload(self) -> None:
+        try:
+            parts = self._renew()
+            self._supervisor.reload(parts)
+        except AppError as exc:
+            self._say(f"not reloaded: {exc}")
+            return
+        for part in parts:
+            if not part.reload_signal and not part.keeps_settings:
+                self._pids.pop(part.name, None)  # it was ended on purpose
+        self._say("reloaded")
+
     def _are_running(self) -> bool:
         return len(self._states) == self._count and all(state.state == "RUNNING" for state in self._states)
+
+    def _say(self, text: str) -> None:
+        with suppress(OSError):  # a full disk, or a terminal that is gone, must not end what runs
+            self._tell(text)
 
     def _may_wait_longer(self) -> bool:
         waited = time.monotonic() - self._begun
@@ -171,7 +219,7 @@ def _signal_groups(leaders: Iterable[int], number: int) -> int:
 @contextmanager
 def _waited_for() -> Iterator[set[int]]:
     """Keep signals for `sigtimedwait`, which has no handlers that could interrupt anything half-way."""
-    signals: set[int] = {signal.SIGINT, signal.SIGTERM, signal.SIGCHLD}
+    signals: set[int] = {signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGUSR1}
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup has it
         signals.add(signal.SIGHUP)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
@@ -186,7 +234,7 @@ def _waited_for() -> Iterator[set[int]]:
 @contextmanager
 def _only_one(lock: Path) -> Iterator[None]:
     try:
-        file = lock.open("w")
+        file = lock.open("a", encoding="ascii")
     except OSError as exc:
         raise Misconfigured(f"{lock} cannot be written: {exc.strerror}") from exc
     with file:
@@ -194,6 +242,9 @@ def _only_one(lock: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
             raise Misconfigured(f"another `authsvc up` already runs on {lock.parent.parent}") from exc
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
         yield
 
 

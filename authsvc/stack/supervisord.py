@@ -62,6 +62,22 @@ class Supervisor:
         """Whether it has; asking collects the ended process, so ask no more after a yes."""
         return os.waitpid(self.pid, os.WNOHANG)[0] == self.pid
 
+    def reload(self, parts: Sequence[Part]) -> None:
+        """Let the parts take new settings.
+
+        Raises:
+            Misconfigured: supervisord does not answer, or a part does not run at the moment.
+        """
+        try:
+            for part in parts:
+                if part.reload_signal:
+                    self._rpc.supervisor.signalProcess(part.name, part.reload_signal)
+                elif not part.keeps_settings:
+                    self._rpc.supervisor.stopProcess(part.name)
+                    self._rpc.supervisor.startProcess(part.name, False)
+        except (OSError, HTTPException, Error) as exc:
+            raise Misconfigured(f"the parts cannot be reloaded now: {exc}") from exc
+
     def stop(self) -> None:
         """Ask it to stop the parts, the last one started first, and to end."""
         os.kill(self.pid, signal.SIGTERM)
@@ -146,4 +162,6 @@ def _spawn(command: Sequence[str], settings: Settings) -> int:
     environment |= {"AUTHSVC_HOME": str(settings.home), "AUTHSVC_PORT": str(settings.port)}
     # posix_spawn, since it can clear the mask of signals that supervise.py waits for; and a session of its own, so that
     # Ctrl-C in the terminal reaches us alone and the parts are stopped in order.
-    return os.posix_spawn(argv[0], argv, environment, setsigmask=[], setsid=True)
+    # It says there what it could not write to a log, and ends when that cannot be written either: on a full disk.
+    actions = [(os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)]
+    return os.posix_spawn(argv[0], argv, environment, file_actions=actions, setsigmask=[], setsid=True)

@@ -1,4 +1,4 @@
-"""Headers that every answer carries (OWASP ASVS 3.4)."""
+"""Headers that answers carry (OWASP ASVS 3.4): all of them what a browser shows, few of them what programs read."""
 
 from flask import Flask, Response, request
 
@@ -6,7 +6,12 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; object-src 'none'"
 )
-_HEADERS = {
+_DATA = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_PAGE = {
     "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -21,8 +26,7 @@ def register(app: Flask) -> None:
 
     @app.after_request
     def add(response: Response) -> Response:
-        for name, value in _HEADERS.items():
-            response.headers.setdefault(name, value)
+        response.headers.extend(_DATA if response.content_type == "application/json" else _PAGE)
         if not request.path.startswith("/static/"):
             response.headers.setdefault("Cache-Control", "no-store")
         if response.mimetype == "text/html":

@@ -1,8 +1,9 @@
 """`GET` and `POST /service/token` (distribution, "Token Authentication Specification" and its OAuth2 form)."""
 
+import json
 import time
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, request
 from werkzeug.datastructures import MultiDict
 
 from authsvc.core.login import Credentials
@@ -85,6 +86,4 @@ def _issue(asked: MultiDict[str, str], credentials: Credentials | str | None, *,
 def _answer(fields: dict[str, object], grant: Grant) -> Response:
     if grant.refresh_token is not None:
         fields["refresh_token"] = grant.refresh_token
-    response = jsonify(fields)
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return Response(json.dumps(fields), content_type="application/json", headers={"Cache-Control": "no-store"})

@@ -3,9 +3,10 @@ from contextlib import ExitStack
 
 import pytest
 from sqlalchemy import select, text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 
-from authsvc.db.engine import make_engine, reading, transaction
+from authsvc.db import engine as engine_module
+from authsvc.db.engine import fetch, make_engine, reading, transaction
 from authsvc.db.tables import Heartbeat, User
 from authsvc.errors import Misconfigured, Unavailable
 from tests.factories import make_user
@@ -142,4 +143,95 @@ def test_sqlite_is_told_to_be_safe(tmp_path, pragma, value):
 def test_mariadb_is_told_to_be_strict(mariadb_url, tmp_path, variable, value):
     engine = make_engine(mariadb_url, None, tmp_path)
     assert setting(engine, f"SELECT @@{variable}") == value
+    engine.dispose()
+
+
+class TestAServerThatIsAway:
+    """Connecting to a server, which this stands for."""
+
+    @pytest.fixture
+    def clock(self, monkeypatch) -> list[float]:
+        clock = [100.0]
+        monkeypatch.setattr(engine_module.time, "monotonic", lambda: clock[0])
+        monkeypatch.setattr(engine_module.time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+        return clock
+
+    @pytest.fixture
+    def door(self, clock) -> engine_module._Door:  # noqa: ARG002 (a fixture cannot be asked for in another way)
+        return engine_module._Door(answer_within=0.8)
+
+    @staticmethod
+    def answers(*what: object):
+        """Answer with these in turn: raise those that are exceptions. Says how often it was asked."""
+        left, asked = list(what), []
+
+        def connect() -> object:
+            asked.append(1)
+            if isinstance(left[0], Exception):
+                raise left.pop(0)
+            return left.pop(0)
+
+        return connect, asked
+
+    def test_whoever_comes_next_is_told_at_once(self, door):
+        connect, asked = self.answers(ConnectionError("away"), "never")
+        for _ in range(3):
+            with pytest.raises(ConnectionError, match="away"):
+                door.enter(connect)
+        assert len(asked) == 1
+
+    def test_after_a_moment_it_is_asked_again(self, door, clock):
+        connect, _ = self.answers(ConnectionError("away"), "connection", "another")
+        with pytest.raises(ConnectionError):
+            door.enter(connect)
+        clock[0] += 0.5
+        assert [door.enter(connect), door.enter(connect)] == ["connection", "another"]
+
+    def test_while_one_asks_the_others_are_told(self, door, clock):
+        inner, _ = self.answers("never")
+
+        def connect() -> object:
+            with pytest.raises(ConnectionError):
+                door.enter(inner)
+            return "connection"
+
+        with pytest.raises(ConnectionError):
+            door.enter(self.answers(ConnectionError("away"))[0])
+        clock[0] += 0.5
+        assert door.enter(connect) == "connection"
+
+    @pytest.mark.parametrize("code", [1040, 1203, 1226])
+    def test_one_that_is_full_is_waited_for(self, door, code):
+        full = Exception(code, "too many connections")
+        assert door.enter(self.answers(full, full, "connection")[0]) == "connection"
+
+    def test_but_not_for_ever(self, door):
+        full = Exception(1040, "too many connections")
+        with pytest.raises(Exception, match="too many"):
+            door.enter(self.answers(*[full] * 1000)[0])
+
+
+@pytest.mark.parametrize(
+    ("reason", "invalidated", "asked"),
+    [("killed", True, 2), ("timed out", True, 1), ("syntax", False, 1)],
+)
+def test_what_only_reads_is_asked_again_where_its_connection_broke(monkeypatch, engine, reason, invalidated, asked):
+    calls = []
+
+    def fail(*_: object) -> object:
+        calls.append(1)
+        cause = type("OperationalError", (Exception,), {})(reason)
+        raise DBAPIError("SELECT", None, cause, connection_invalidated=invalidated)
+
+    monkeypatch.setattr(engine_module, "_rows", fail)
+    with pytest.raises(Unavailable):
+        fetch(engine, select(1))
+    assert len(calls) == asked
+
+
+def test_on_sqlite_writers_of_one_process_take_turns(sqlite_url, home):
+    engine = make_engine(sqlite_url, None, home / "authsvc.db")
+    with transaction(engine):
+        assert engine.get_execution_options()["turns"].locked()
+    assert not engine.get_execution_options()["turns"].locked()
     engine.dispose()

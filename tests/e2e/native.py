@@ -100,7 +100,8 @@ class Native:
 
     def _is_up(self) -> bool:
         printed = self.output.read_text() if self.output.exists() else ""
-        return f"docker login {self.host}" in printed and answers(f"http://{self.host}/readyz")
+        scheme = "https" if f"https://{self.host}" in printed else "http"
+        return f"docker login {self.host}" in printed and answers(f"{scheme}://{self.host}/readyz")
 
     def _logs(self, part: str) -> Iterator[Path]:
         return (self.home / "log").glob(f"{part}*")

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -106,3 +107,54 @@ def registry(config: Path, port: int) -> Iterator[None]:
         until(lambda: started.poll() is not None or answers(f"http://127.0.0.1:{port}/"), "the registry's first answer")
         assert started.poll() is None, config.with_suffix(".log").read_text()
         yield
+
+
+FAST = ("--innodb-flush-log-at-trx-commit=0", "--skip-innodb-doublewrite")
+"""Options for a MariaDB that need not survive a power cut."""
+
+
+@dataclass(frozen=True)
+class MariaDB:
+    """A running MariaDB: its URL without a database's name, and its process."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+
+def install_mariadb(directory: Path) -> Path:
+    """Make an empty MariaDB in a directory, and return its data directory."""
+    data = directory / "data"
+    run(
+        need("mariadb-install-db"), "--no-defaults", *_as_root(), f"--datadir={data}",
+        "--auth-root-authentication-method=normal", env=_alone(directory),
+    )  # fmt: skip
+    return data
+
+
+@contextmanager
+def mariadb(directory: Path, *options: str, port: int = 0) -> Iterator[MariaDB]:
+    """A MariaDB in a directory, which is made when it is not there."""
+    data, socket_, port = directory / "data", directory / "s", port or free_port()
+    if not data.exists():
+        install_mariadb(directory)
+    command = [need("mariadbd"), "--no-defaults", *_as_root(), f"--datadir={data}", f"--socket={socket_}"]
+    network = [f"--port={port}", "--bind-address=127.0.0.1", "--skip-name-resolve"]
+    log = directory / "log"
+    with process(*command, *network, *options, log=log, env=_alone(directory)) as started:
+        ping = [need("mariadb-admin"), "--no-defaults", "--user=root", f"--socket={socket_}", "ping"]
+
+        def is_up() -> bool:
+            return subprocess.run(ping, capture_output=True, check=False).returncode == 0
+
+        until(lambda: started.poll() is not None or is_up(), "MariaDB's first answer")
+        assert started.poll() is None, log.read_text()[-2000:]
+        yield MariaDB(f"mysql+pymysql://root@127.0.0.1:{port}", started)
+
+
+def _as_root() -> list[str]:
+    return ["--user=root"] if os.geteuid() == 0 else []
+
+
+def _alone(directory: Path) -> dict[str, str]:
+    """In a /tmp that they share, two servers take each other's temporary tables for their own."""
+    return {**os.environ, "TMPDIR": str(directory)}

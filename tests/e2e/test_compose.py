@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import httpx
 import pytest
 
 from tests import behaviour
@@ -127,3 +128,24 @@ def test_a_second_up_changes_no_secret(site: Compose) -> None:
     site("up", "-d")
     until(lambda: answers(f"http://{site.host}/readyz"), "an answer after the second `docker compose up`")
     assert secrets() == before
+
+
+def test_two_instances_share_the_work_and_one_of_them_is_enough(site: Compose) -> None:
+    def instances() -> list[str]:
+        return site("ps", "-q", "web").stdout.split()
+
+    def are_healthy() -> bool:
+        found = [json.loads(run("docker", "inspect", one).stdout)[0]["State"] for one in instances()]
+        return len(found) == 2 and all(state.get("Health", {}).get("Status") == "healthy" for state in found)
+
+    try:
+        site("up", "-d", "--no-recreate", "--scale", "web=2", "web")
+        until(are_healthy, "the health of both")
+        for stopped in instances():
+            run("docker", "stop", "--time", "5", stopped)
+            statuses = {httpx.get(f"http://{site.host}/service/token?n={n}", timeout=30).status_code for n in range(30)}
+            run("docker", "start", stopped)
+            until(are_healthy, "the health of both again")
+            assert statuses == {200}
+    finally:
+        site("up", "-d", "--no-recreate", "--scale", "web=1", "web")

@@ -2,6 +2,8 @@
 
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 from authsvc import settings as settings_module
 from authsvc.stack import home, supervise
@@ -12,13 +14,29 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
+def renew(directory: Path, parts: Sequence[Part]) -> Sequence[Part]:
+    if (directory / "mistake").exists():
+        raise supervise.Misconfigured("a mistake")
+    return parts
+
+
 def main(directory: str, port: str, *named: str) -> int:
     settings = settings_module.load({"AUTHSVC_HOME": directory, "AUTHSVC_PORT": port})
     home.make(settings, int(time.time()))
     (settings.paths.rendered / "supervisord.conf").unlink(missing_ok=True)
-    parts = [Part(name, ("sh", "-c", command)) for name, command in (text.split("=", 1) for text in named)]
+    parts = [
+        Part(
+            name, ("sh", "-c", command), reload_signal="HUP" if name == "gentle" else "", keeps_settings=name == "calm"
+        )
+        for name, command in (text.split("=", 1) for text in named)
+    ]
     return supervise.run(
-        settings, announce=lambda: say("everything answers"), say=say, parts=parts, is_ready=lambda: True
+        settings,
+        announce=lambda: say("everything answers"),
+        say=say,
+        renew=lambda: renew(settings.home, parts),
+        parts=parts,
+        is_ready=lambda: True,
     )
 
 

@@ -7,6 +7,7 @@ from authsvc.core import keys
 from authsvc.core.endings import read_end
 from authsvc.domain.certificates import DAY
 from authsvc.registry.client import RegistryClient
+from authsvc.stack import doctor
 from authsvc.stack import home as home_module
 from authsvc.stack.doctor import examine
 from tests.conftest import free_port
@@ -86,3 +87,10 @@ class TestOwnCertificate:
 
     def test_is_looked_at_where_the_settings_say(self, states, now):
         assert (states(now)["TLS certificate"][0], "own" in states(now)["TLS certificate"][1]) == ("wrong", True)
+
+
+@pytest.mark.parametrize(("sendfile", "state"), [("", "ok"), ("false", "warn")])
+def test_whether_nginx_sends_blobs_is_told(settings, sendfile, state):
+    chosen = {"AUTHSVC_REGISTRY__SENDFILE": sendfile} if sendfile else {}
+    finding = doctor._pulls(settings_module.load({"AUTHSVC_HOME": str(settings.home), **chosen}))
+    assert (finding.check, finding.state.value) == ("pulls", state)

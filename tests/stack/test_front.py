@@ -244,7 +244,7 @@ class TestAnonymousTokens:
 
     @pytest.fixture(autouse=True)
     def _kept(self, stub: Stub) -> None:
-        stub.headers = {"X-Accel-Expires": "60", "Cache-Control": "no-store"}
+        stub.headers = {"Cache-Control": "no-store", "X-Accel-Expires": "60"}
 
     def test_the_same_question_is_asked_once(self, start_front: StartFront, stub: Stub):
         front = start_front()
@@ -297,6 +297,18 @@ class TestAnonymousTokens:
         for _ in range(2):
             front.ask("/service/token")
         assert len(stub.paths) == 2
+
+
+@pytest.mark.parametrize(("grace", "status"), [("300", 200), ("0", 503)])
+def test_an_anonymous_token_is_given_again_while_web_can_make_none(
+    start_front: StartFront, stub: Stub, grace: str, status: int
+):
+    front = start_front(TOKEN__GRACE=grace)
+    stub.headers = {"X-Accel-Expires": "@1"}  # over when it comes
+    front.ask("/service/token")
+    stub.status, stub.headers = 503, {}
+    known, shown = front.ask("/service/token"), front.ask("/service/token", Authorization="Basic Ym9iOg==")
+    assert (known.status, shown.status, front.ask("/service/token?another").status) == (status, 503, 503)
 
 
 class TestAProcessThatIsGone:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from authsvc.stack import supervisord
+from authsvc.errors import Misconfigured
+from authsvc.stack import supervise, supervisord
 from authsvc.stack.parts import Part
 
 from .conftest import MakeSettings, free_port, wait_until
@@ -189,3 +190,39 @@ def test_a_percent_sign_is_no_variable_of_supervisord(make_settings: MakeSetting
 def test_a_data_directory_that_reads_as_a_comment_is_refused(make_settings: MakeSettings, tmp_path: Path, name: str):
     with pytest.raises(supervisord.Misconfigured, match="choose another AUTHSVC_HOME"):
         supervisord.configuration(make_settings(HOME=str(tmp_path / name)), [])
+
+
+REMEMBERS = "trap 'echo > {pids}/told' HUP; echo $$ > {pids}/{name}; while :; do sleep 1 & wait; done"
+
+
+def test_a_reload_tells_some_parts_and_starts_others_anew(start_up: Callable[..., Up]):
+    up = start_up(gentle=REMEMBERS, other=LASTS, calm=LASTS)
+    up.wait_for("everything answers")
+    before = [up.pid(name) for name in ("gentle", "other", "calm")]
+    up.process.send_signal(signal.SIGUSR1)
+    up.wait_for("reloaded")
+    wait_until(lambda: (up.pids / "told").exists() and up.pid("other") != before[1])
+    assert (up.pid("gentle"), up.pid("calm")) == (before[0], before[2])
+    assert not up.says("ended and was started again")
+
+
+def test_a_reload_with_a_mistake_changes_nothing(start_up: Callable[..., Up]):
+    up = start_up(other=LASTS)
+    up.wait_for("everything answers")
+    before = up.pid("other")
+    (up.home / "mistake").touch()
+    up.process.send_signal(signal.SIGUSR1)
+    up.wait_for("not reloaded: a mistake")
+    assert (up.pid("other"), lives(before)) == (before, True)
+
+
+def test_a_reload_is_asked_of_whoever_runs(start_up: Callable[..., Up], make_settings: MakeSettings):
+    up = start_up(other=LASTS)
+    up.wait_for("everything answers")
+    supervise.ask_to_reload(make_settings())
+    up.wait_for("reloaded")
+
+
+def test_where_nothing_runs_nothing_is_reloaded(make_home: MakeSettings):
+    with pytest.raises(Misconfigured, match="nothing runs on"):
+        supervise.ask_to_reload(make_home())

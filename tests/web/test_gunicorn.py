@@ -140,3 +140,18 @@ def test_live_gauges_of_a_process_end_with_it(tmp_path, monkeypatch):
         (tmp_path / name).touch()
     gunicorn.child_exit(None, SimpleNamespace(pid=7))
     assert [path.name for path in tmp_path.iterdir()] == ["counter_7.db"]
+
+
+def test_who_has_connections_leaves_a_new_one_to_others(monkeypatch):
+    waited = []
+    monkeypatch.setattr(gunicorn.time, "sleep", waited.append)
+    monkeypatch.setattr(gunicorn.ThreadWorker, "accept", lambda *_: None)
+    for connections in (0, 1, 1_000):
+        _accept(connections)
+    assert waited == [0, 20e-6, 25 * 20e-6]
+
+
+def _accept(connections: int) -> None:
+    worker = object.__new__(gunicorn.Worker)
+    worker.nr_conns = connections
+    worker.accept(None)
