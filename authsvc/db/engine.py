@@ -54,26 +54,8 @@ def transaction(engine: Engine) -> Iterator[Session]:
         Unavailable: the database does not answer, or its disk is full.
     """
     writing = engine.execution_options(write=True)
-    with _turn(engine), _as_unavailable(), Session(writing, expire_on_commit=False) as session, session.begin():
+    with _as_unavailable(), Session(writing, expire_on_commit=False) as session, session.begin():
         yield session
-
-
-@contextmanager
-def _turn(engine: Engine) -> Iterator[None]:
-    """One writer at a time for each process, on SQLite.
-
-    Whoever finds it locked tries again after a pause, and among many some would never find it free.
-    """
-    turns: threading.Lock | None = engine.get_execution_options().get("turns")
-    if turns is None:
-        yield
-    elif not turns.acquire(timeout=LOCKED_SECONDS):
-        raise Unavailable("the database is busy; try again in a moment")
-    else:
-        try:
-            yield
-        finally:
-            turns.release()
 
 
 @contextmanager
@@ -130,8 +112,8 @@ def _sqlite(url: URL) -> Engine:
     engine = create_engine(
         url,
         pool_timeout=BUSY_SECONDS,
+        # Whoever finds it locked tries again after a pause, and among many it may take some to find it free.
         connect_args={"timeout": LOCKED_SECONDS, "check_same_thread": False},
-        execution_options={"turns": threading.Lock()},
     )
 
     @event.listens_for(engine, "connect")

@@ -227,11 +227,3 @@ def test_what_only_reads_is_asked_again_where_its_connection_broke(monkeypatch, 
     with pytest.raises(Unavailable):
         fetch(engine, select(1))
     assert len(calls) == asked
-
-
-def test_on_sqlite_writers_of_one_process_take_turns(sqlite_url, home):
-    engine = make_engine(sqlite_url, None, home / "authsvc.db")
-    with transaction(engine):
-        assert engine.get_execution_options()["turns"].locked()
-    assert not engine.get_execution_options()["turns"].locked()
-    engine.dispose()
