@@ -91,7 +91,7 @@ class DockerPromises:
         docker.login(site.host, "bob", PASSWORDS["bob"])
         docker.image(reference)
         docker("push", reference)
-        docker("rmi", reference)
+        docker("rmi", "-f", reference)
         docker("pull", reference)
 
     def test_a_guest_pulls_and_cannot_push(self, site: Site, docker: Docker, acme_image: str) -> None:

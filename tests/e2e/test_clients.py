@@ -82,7 +82,7 @@ class TestIdentityTokens:
         docker.image(reference)
         with site.requests() as seen:
             docker("push", reference)
-            docker("rmi", reference)
+            docker("rmi", "-f", reference)
             docker("pull", reference)
         kept = docker.kept(site.host)
         assert kept["auth"] == "Ym9iOg=="  # base64 of "bob:"
