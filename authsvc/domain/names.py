@@ -14,7 +14,7 @@ MAX_NAME_LENGTH = 128
 
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*")
 _HOST = re.compile(r"(?:[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9-]*[A-Za-z0-9])(?:\.[A-Za-z0-9-]+)*(?::[0-9]{1,5})?")
-_USER = re.compile(r"[a-z0-9]+(?:[._@+-]+[a-z0-9]+)*")
+_USER = re.compile(r"[^\W_]+(?:[._@+-]+[^\W_]+)*")
 
 
 def is_component(text: str) -> bool:
@@ -46,7 +46,8 @@ def canonical_user(text: str) -> str:
 
 def is_user(text: str) -> bool:
     """Whether `text` is a canonical user name. `$` is not in it, so a robot's name never is one."""
-    return len(text) <= MAX_NAME_LENGTH and _USER.fullmatch(text) is not None
+    is_one = len(text) <= MAX_NAME_LENGTH and _USER.fullmatch(text) is not None
+    return is_one and canonical_user(text) == text
 
 
 def parse_user(text: str) -> str:
@@ -59,7 +60,7 @@ def parse_user(text: str) -> str:
     if not is_user(name):
         raise Invalid(
             {
-                "name": f"a user name is 1 to {MAX_NAME_LENGTH} of a-z 0-9 . _ @ + -, beginning and ending "
+                "name": f"a user name is 1 to {MAX_NAME_LENGTH} letters, digits and . _ @ + -, beginning and ending "
                 "with a letter or digit"
             }
         )

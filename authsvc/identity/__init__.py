@@ -1,23 +1,41 @@
-"""Who are you: the contract that every source of identity keeps."""
+"""Who are you: the contracts that sources of identity keep, each one those that it can."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """Somebody whose proof was good.
+class Group:
+    """A group as its source knows it.
 
     Args:
-        subject: stable and unique over all sources, such as `local:alice`.
-        name: the canonical user name.
+        key: what the source tells it by, such as a normalised DN or a claim's value.
+        name: what people call it.
+    """
+
+    key: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Somebody whom a source vouches for.
+
+    Args:
+        subject: stable and unique over all sources, such as `local:alice`; it outlives a change of name.
+        name: the canonical user name, whatever alias was typed.
         email: as the source knows it.
+        groups: all that they belong to, nested ones included; None where the source knows no groups.
+        admin: whether the source says that they administer this service.
     """
 
     subject: str
     name: str
     email: str = ""
+    groups: frozenset[Group] | None = None
+    admin: bool = False
 
 
 class Verdict(Enum):
@@ -33,8 +51,28 @@ class PasswordBackend(Protocol):
     name: str
 
     def check(self, username: str, password: str) -> Identity | Verdict:
-        """Whether the password proves the name, which is canonical. The password is never empty.
+        """Whether the password proves the name, in whatever form it was typed. The password is never empty.
 
         Raises:
             Unavailable: the source cannot say; a bad password is an answer, not an error.
+        """
+
+
+class Directory(Protocol):
+    """A source that can be asked about people without their passwords."""
+
+    name: str
+
+    def find(self, username: str) -> Identity | None:
+        """The one person of this name or alias; None when there is none who may log in.
+
+        Raises:
+            Unavailable: the source cannot say.
+        """
+
+    def look_up(self, subjects: Collection[str]) -> Mapping[str, Identity]:
+        """Those of these subjects who are there and may log in.
+
+        Raises:
+            Unavailable: the source cannot say of each.
         """

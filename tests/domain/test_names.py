@@ -50,6 +50,9 @@ def test_a_repository_belongs_to_its_first_component(repository, project):
         ("ALICE@Example.COM", "alice@example.com"),
         ("a.b_c+d-e@f", "a.b_c+d-e@f"),
         ("ａｌｉｃｅ", "alice"),
+        ("Jörg", "jörg"),
+        ("jo\N{COMBINING DIAERESIS}rg", "jörg"),
+        ("王芳", "王芳"),
         ("a" * 128, "a" * 128),
     ],
 )
@@ -60,8 +63,8 @@ def test_a_user_name_has_one_form(typed, name):
 @pytest.mark.parametrize(
     "typed",
     [
-        *["", " alice", "alice ", "alice\n", "al ice", "robot$ci", "alice/x", "*", "a(b", "al\x00ice", "ñ", ".a", "a."],
-        *["a" * 129, "*)(uid=*", "a\\b", "${user}"],
+        *["", " alice", "alice ", "alice\n", "al ice", "robot$ci", "alice/x", "*", "a(b", "al\x00ice", ".a", "a."],
+        *["a’b", "a" * 129, "*)(uid=*", "a\\b", "${user}"],
     ],
 )
 def test_a_user_name_that_could_mean_something_else_is_refused(typed):
@@ -78,7 +81,7 @@ def test_the_canonical_form_of_a_user_name_is_final(typed):
 @given(st.text(max_size=300))
 def test_a_user_name_that_is_accepted_is_safe_everywhere(typed):
     name = names.canonical_user(typed)
-    assert not names.is_user(name) or set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789._@+-")
+    assert not names.is_user(name) or all(char.isalnum() or char in "._@+-" for char in name)
 
 
 @pytest.mark.parametrize("text", ["acme", "a", "a" * 128])
