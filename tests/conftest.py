@@ -42,6 +42,7 @@ ONE_ENGINE = {"test_native.py", "test_compose.py", "test_clients.py"}
 """Files that make and forget images in the one Docker engine of this machine."""
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several processes, a file stays in one of them, and so do all that use the Docker engine."""
     for item in items:
