@@ -47,7 +47,7 @@ class Proofs:
     def digest(self, name: str, password: str) -> bytes:
         """What a canonical name and a password are known by: a keyed hash of 32 bytes."""
         whose, secret = (text.encode(errors="surrogatepass") for text in (name, password))
-        return hmac.digest(self._key, len(whose).to_bytes(8, "big") + whose + secret, "sha256")
+        return self._hash(len(whose).to_bytes(8, "big") + whose + secret, b"credentials", 32)
 
     def find(self, digest: bytes) -> Proof | None:
         """The proof that was kept, however old it is."""
@@ -90,7 +90,11 @@ class Proofs:
         self._memory[start : start + len(data)] = data
 
     def _seal(self, facts: bytes) -> bytes:
-        return hashlib.blake2b(facts, digest_size=_SEAL_BYTES, key=self._key).digest()
+        return self._hash(facts, b"slot", _SEAL_BYTES)
+
+    def _hash(self, data: bytes, purpose: bytes, size: int) -> bytes:
+        """A keyed hash (RFC 7693): BLAKE2 needs no HMAC around it, which costs three times as much."""
+        return hashlib.blake2b(data, digest_size=size, key=self._key, person=purpose).digest()
 
     def _start(self, digest: bytes, place: int) -> int:
         bucket = int.from_bytes(digest[:4], "big") % BUCKETS

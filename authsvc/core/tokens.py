@@ -134,10 +134,11 @@ class Tokens:
     def _local_name(self, service: str, wanted: Scope) -> str:
         """The repository's name here: Notary's has a registry's host in front, which must be one of ours."""
         settings = self._services[service]
+        if Audience(settings.kind) is not Audience.NOTARY:
+            return wanted.name
         host, slash, rest = wanted.name.partition("/")
         hosts = settings.hosts or (self._settings.address.partition("://")[2],)
-        is_notary = Audience(settings.kind) is Audience.NOTARY
-        return rest if slash and is_notary and host in hosts else wanted.name
+        return rest if slash and host in hosts else wanted.name
 
     def _project(self, repository: str) -> str:
         return names.project_of(repository, self._settings.root_project)

@@ -358,12 +358,15 @@ def decide(actor: Actor, right: Right, project: Project | None = None, repositor
     return Decision(False, Because.NO_ROW, right)
 
 
+_EVERYWHERE = {role: Grant(role, rights, None) for role, rights in PROJECT.items()}
+
+
 def _rows(actor: Actor, project: Project | None, repository: str | None) -> Iterator[tuple[Because, Grant]]:
     """What gives this actor rights there, the strongest first."""
     if project is None:
         yield Because.SYSTEM_ROLE, Grant(actor.system, SYSTEM[actor.system] | actor.system_rights, None)
         return
-    yield Because.SYSTEM_ROLE, Grant(actor.system, PROJECT[actor.system], None)
+    yield Because.SYSTEM_ROLE, _EVERYWHERE[actor.system]
     for grant in actor.grants:
         if grant.covers(project.name, repository):
             yield Because.GRANT, grant
