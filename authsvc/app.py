@@ -1,21 +1,20 @@
 """The Flask application.
 
 This module is also gunicorn's configuration (`cli/run.py`), so its main process imports it: the processes that it
-forks share the memory of all that is imported here, and the proofs.
+forks share the memory of all that is imported here, and what they tell each other.
 """
 
 from flask import Flask
 
 from authsvc import services, settings
-from authsvc.core.proofs import Proofs
-from authsvc.services import Services
+from authsvc.services import Services, Shared
 from authsvc.web import errors, events, headers, health, language, metrics, site, token
 from authsvc.web.gunicorn import child_exit, pre_fork
 
 __all__ = ["child_exit", "create_app", "pre_fork"]
 
 MAX_BODY = 1024 * 1024
-_PROOFS = Proofs()
+_SHARED = Shared()
 
 
 def create_app(built: Services | None = None) -> Flask:
@@ -27,7 +26,7 @@ def create_app(built: Services | None = None) -> Flask:
     Raises:
         Misconfigured: the settings or the data directory need a person's hand.
     """
-    built = built or services.build(settings.load(), _PROOFS)
+    built = built or services.build(settings.load(), _SHARED)
     services.start_logging(built.settings)
     app = Flask("authsvc", static_folder=None, template_folder="web/templates")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY

@@ -4,16 +4,17 @@ import json
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from authsvc.core import keys, setup, users
 from authsvc.core.callers import Callers
 from authsvc.core.keys import KeyRing
+from authsvc.core.last_known import LastKnown
 from authsvc.core.login import Limits, Login
 from authsvc.core.proofs import Proofs
 from authsvc.core.sealing import Sealer
-from authsvc.core.standing import Standings
+from authsvc.core.standings import Standings
 from authsvc.core.throttle import Throttle
 from authsvc.core.tokens import Tokens
 from authsvc.core.usage import Usage
@@ -47,6 +48,14 @@ class Services:
         return reading(self.engine)
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the processes of web share, when it is made before they are forked."""
+
+    proofs: Proofs = field(default_factory=Proofs)
+    last_known: LastKnown = field(default_factory=LastKnown)
+
+
 class LineFormatter(logging.Formatter):
     """Adds a record's `facts` to its line as key=value, each value in JSON and ASCII, so that none can end the line."""
 
@@ -63,22 +72,23 @@ def start_logging(settings: Settings) -> None:
     logging.getLogger("authsvc").setLevel(settings.log.level.upper())
 
 
-def build(settings: Settings, proofs: Proofs | None = None) -> Services:
+def build(settings: Settings, shared: Shared | None = None) -> Services:
     """Build everything from the settings; opens no connection yet.
 
     Args:
-        proofs: those that this process shares with others; its own when None.
+        shared: with other processes; None for a process alone.
 
     Raises:
         Misconfigured: the data directory or a setting needs a person's hand.
     """
+    shared = shared or Shared()
     engine = setup.connect(settings, HURRIED)
     token = settings.token
     sealer = Sealer.from_file(settings.paths.master_key)
     throttle = Throttle(engine, sealer.derive("throttle"), settings.throttle)
     limits = Limits(ttl=token.proof_ttl, grace=token.grace, room=settings.web.threads * 3 // 4 or 1)
-    login = Login(engine, [_local(engine)], throttle, proofs or Proofs(), limits)
-    standings = Standings(engine, token.grace)
+    login = Login(engine, [_local(engine)], throttle, shared.proofs, limits)
+    standings = Standings(engine, token.grace, shared.last_known)
     callers = Callers(engine, login, standings, throttle, Usage(engine), settings)
     return Services(
         settings=settings,

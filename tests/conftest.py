@@ -20,7 +20,7 @@ from sqlalchemy import Engine, text
 from authsvc import services as services_module
 from authsvc import settings as settings_module
 from authsvc.app import create_app
-from authsvc.core import keys, standing
+from authsvc.core import keys, standings
 from authsvc.core.rights import system
 from authsvc.core.sealing import Sealer
 from authsvc.db import migrate
@@ -213,7 +213,7 @@ def settings(home: Path, database_url: str, environment: dict[str, str]) -> Sett
 @pytest.fixture
 def built(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
     """Every long-lived object, with a signing key in the database. Here every change counts at once."""
-    monkeypatch.setattr(standing, "CHECK_SECONDS", 0.0)
+    monkeypatch.setattr(standings, "CHECK_SECONDS", 0.0)
     made = services_module.build(settings)
     ca = keys.load_ca(settings.paths.ca_certificate, settings.paths.ca_key)
     with made.transaction() as opened:

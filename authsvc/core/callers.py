@@ -12,7 +12,8 @@ from sqlalchemy import Engine
 from authsvc.core import audit, refresh_tokens
 from authsvc.core.login import Credentials, Login
 from authsvc.core.proofs import Proof
-from authsvc.core.standing import Account, Machine, Standing, Standings
+from authsvc.core.standing import Account, Machine, Standing
+from authsvc.core.standings import Standings
 from authsvc.core.throttle import Throttle
 from authsvc.core.usage import Usage
 from authsvc.db.engine import transaction

@@ -4,18 +4,13 @@ Each returns one row at least: the counter of changes, the newest signing key, t
 each project that was asked for what the account was given there.
 """
 
-import math
-import threading
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, NamedTuple
 
-from cachetools import LRUCache
 from sqlalchemy import Engine, FromClause, Select, and_, bindparam, case, func, literal, null, or_, select, true
 
-from authsvc.core import metrics
 from authsvc.db.engine import fetch
 from authsvc.db.tables import (
     AccessToken,
@@ -32,11 +27,6 @@ from authsvc.db.tables import (
 )
 from authsvc.domain import permissions
 from authsvc.domain.permissions import MEMBER_ROLES, PROJECT, TOKEN_ACTIONS, Grant, Limit, Right, Role
-from authsvc.errors import Unavailable
-
-CHECK_SECONDS = 1.0
-"""How long what is remembered is believed without asking whether anything has changed."""
-MAX_KNOWN = 10_000
 
 # What stands in place of a role where a robot's right is outside projects; no custom role can have this name.
 _OUTSIDE = "/"
@@ -105,95 +95,22 @@ class Standing:
     system_rights: frozenset[Right]
     limit: Limit | None
 
+    def at(self, now: int) -> "Standing":
+        """Without the grants that have ended."""
+        if all(grant.ends_at is None for grant in self.grants):
+            return self
+        return replace(self, grants=tuple(grant for grant in self.grants if not grant.is_over(now)))
 
-class Standings:
-    """Reads how callers stand, and remembers it until something changes.
 
-    Every change of an account or a right moves one counter (`core/audit.py`). What is remembered is believed for
-    `CHECK_SECONDS` after the counter was last read; the statement that reads a standing reads the counter, too, so a
-    request costs one statement at most. While the database does not answer, what was known when it last did is good
-    for pulls for `grace` seconds (design decision 15).
+def read(engine: Engine, key: Key) -> tuple[Standing, int]:
+    """What the database says, and how many changes there had been by then.
 
-    Args:
-        grace: seconds; 0 for not at all.
-        clock: seconds that only go forward.
+    Raises:
+        Unavailable: the database does not answer.
     """
-
-    def __init__(self, engine: Engine, grace: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._engine = engine
-        self._grace = grace
-        self._clock = clock
-        self._known: LRUCache[Key, Standing] = LRUCache(MAX_KNOWN)
-        self._changes = -1
-        self._checked_at = -math.inf
-        self._lock = threading.Lock()
-
-    def of_user(self, name: str, projects: Collection[str], now: int, *, anew: bool = False) -> Standing:
-        """A person by name; "" for nobody.
-
-        Args:
-            anew: whether to ask the database whatever is remembered.
-
-        Raises:
-            Unavailable: the database does not answer, and this is not known well enough to go on without it.
-        """
-        return self._find(Key(Way.USER, name, "", frozenset(projects)), now, anew=anew)
-
-    def of_access_token(self, digest: str, projects: Collection[str], now: int) -> Standing:
-        """The person whose access token has this digest, limited to what the token is. Raises as `of_user` does."""
-        return self._find(Key(Way.ACCESS_TOKEN, "", digest, frozenset(projects)), now)
-
-    def of_refresh_token(self, digest: str, projects: Collection[str], now: int) -> Standing:
-        """The person whose refresh token has this digest. Raises as `of_user` does."""
-        return self._find(Key(Way.REFRESH_TOKEN, "", digest, frozenset(projects)), now)
-
-    def of_robot(self, name: str, digest: str, projects: Collection[str], now: int) -> Standing:
-        """The robot of this name (without the prefix) whose secret has this digest. Raises as `of_user` does."""
-        return self._find(Key(Way.ROBOT, name, digest, frozenset(projects)), now)
-
-    def _find(self, key: Key, now: int, *, anew: bool = False) -> Standing:
-        asked_at = self._clock()
-        with self._lock:
-            known = self._known.get(key)
-            age = asked_at - self._checked_at
-        if known is not None and age < CHECK_SECONDS and not anew:
-            metrics.STANDING_HITS.inc()
-            return _at(known, now)
-        metrics.STANDING_MISSES.inc()
-        try:
-            found, changes = self._read(key)
-        except Unavailable:
-            if known is None or age > self._grace:
-                raise
-            return replace(_at(known, now), limit=permissions.pulls_only(known.limit))
-        self._remember(key, found, changes, asked_at)
-        return _at(found, now)
-
-    def _read(self, key: Key) -> tuple[Standing, int]:
-        values = {"name": key.name, "digest": key.digest, "projects": sorted(key.projects)}
-        rows = fetch(self._engine, _STATEMENTS[key.way], values)
-        return _standing(rows), rows[0].changes
-
-    def _remember(self, key: Key, found: Standing, changes: int, asked_at: float) -> None:
-        with self._lock:
-            if changes != self._changes:
-                self._known.clear()
-            if changes < self._changes:
-                # Another thread was faster, or the database was put back from a backup: begin anew.
-                self._changes = -1
-                return
-            self._changes = changes
-            self._checked_at = max(self._checked_at, asked_at)
-            # What does not exist can be asked for without end, and would push out what does.
-            if found.projects.keys() == key.projects and (found.account or key == Key(Way.USER, "", "", key.projects)):
-                self._known[key] = found
-
-
-def _at(standing: Standing, now: int) -> Standing:
-    """A standing without the grants that have ended."""
-    if all(grant.ends_at is None for grant in standing.grants):
-        return standing
-    return replace(standing, grants=tuple(grant for grant in standing.grants if not grant.is_over(now)))
+    values = {"name": key.name, "digest": key.digest, "projects": sorted(key.projects)}
+    rows = fetch(engine, _STATEMENTS[key.way], values)
+    return _standing(rows), rows[0].changes
 
 
 def _standing(rows: Sequence[Any]) -> Standing:

@@ -17,7 +17,7 @@ from authsvc.core.callers import Caller, Callers, Origin, RefreshCredential
 from authsvc.core.keys import KeyRing
 from authsvc.core.login import Credentials
 from authsvc.core.refresh_tokens import NewToken
-from authsvc.core.standing import Standings
+from authsvc.core.standings import Standings
 from authsvc.db.engine import transaction
 from authsvc.domain import names, permissions, scope
 from authsvc.domain.permissions import Audience, Credential

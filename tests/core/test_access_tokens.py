@@ -5,6 +5,7 @@ from sqlalchemy import select
 
 from authsvc.core import access_tokens, standing, users
 from authsvc.core.access_tokens import DAY, AddToken
+from authsvc.core.standings import Standings
 from authsvc.core.usage import Usage
 from authsvc.core.users import DeleteUser
 from authsvc.db.engine import reading, transaction
@@ -29,7 +30,7 @@ def last_event(session) -> tuple[str, str, str, str, str]:
 
 
 def found(engine, secret: str, now: int) -> standing.Standing:
-    return standing.Standings(engine, 0).of_access_token(machine_secrets.digest(secret), ["acme"], now)
+    return Standings(engine, 0).of_access_token(machine_secrets.digest(secret), ["acme"], now)
 
 
 @pytest.fixture

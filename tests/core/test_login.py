@@ -10,7 +10,7 @@ from sqlalchemy import select
 from authsvc.core.callers import Callers, Origin
 from authsvc.core.login import Credentials, Limits, Login
 from authsvc.core.proofs import Proof, Proofs
-from authsvc.core.standing import Standings
+from authsvc.core.standings import Standings
 from authsvc.core.throttle import Throttle
 from authsvc.core.usage import Usage
 from authsvc.db.engine import reading, transaction

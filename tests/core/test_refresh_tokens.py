@@ -4,9 +4,10 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select
 
-from authsvc.core import access_tokens, refresh_tokens, standing, users
+from authsvc.core import access_tokens, refresh_tokens, users
 from authsvc.core.access_tokens import AddToken
 from authsvc.core.refresh_tokens import NewToken
+from authsvc.core.standings import Standings
 from authsvc.core.tokens import TokenRequest
 from authsvc.core.users import DeleteUser, SetEnabled, SetPassword
 from authsvc.db.tables import AuditEvent, Base, RefreshToken
@@ -335,7 +336,7 @@ def test_a_replaced_token_that_comes_back_is_audited(rotating, built, login, ref
 def test_a_token_that_is_used_twice_at_once_has_one_successor(rotating, built, login, bob):
     login()
     row = stored(built)[0]
-    found = standing.Standings(built.engine, 0).of_refresh_token(row.secret_hash, [], NOW)
+    found = Standings(built.engine, 0).of_refresh_token(row.secret_hash, [], NOW)
     new = NewToken(user="bob", service="authsvc", client="c", password_version=1, days=1, family=row.family)
 
     def rotate(_: int) -> str | None:
@@ -348,6 +349,6 @@ def test_a_token_that_is_used_twice_at_once_has_one_successor(rotating, built, l
 
 
 def test_a_caller_without_a_token_replaces_none(session, cast, engine, bob):
-    found = standing.Standings(engine, 0).of_user("bob", [], NOW)
+    found = Standings(engine, 0).of_user("bob", [], NOW)
     new = NewToken(user="bob", service="authsvc", client="c", password_version=1, days=1)
     assert refresh_tokens.replace(session, bob, found, new, NOW) is None

@@ -6,6 +6,7 @@ from sqlalchemy import select
 from authsvc.core import projects, robots, standing
 from authsvc.core.projects import DeleteProject
 from authsvc.core.robots import DAY, FOREVER, MAX_DAYS, AddRobot, ChangeRobot, Listed, Permission, Reach
+from authsvc.core.standings import Standings
 from authsvc.db.engine import reading, transaction
 from authsvc.db.tables import AuditEvent, Base, Robot, RobotRight
 from authsvc.domain import machine_secrets
@@ -45,7 +46,7 @@ def last_event(session) -> tuple[str, str, str, str, str]:
 
 
 def account(engine, name: str, secret: str, now: int = 0) -> standing.Account | None:
-    return standing.Standings(engine, 0).of_robot(name, machine_secrets.digest(secret), [], now).account
+    return Standings(engine, 0).of_robot(name, machine_secrets.digest(secret), [], now).account
 
 
 @pytest.fixture

@@ -1,9 +1,10 @@
 import pytest
 from sqlalchemy import select
 
-from authsvc.core import members, roles, standing
+from authsvc.core import members, roles
 from authsvc.core.members import RemoveMember, SetMember
 from authsvc.core.roles import Listed, SetRole
+from authsvc.core.standings import Standings
 from authsvc.db.engine import transaction
 from authsvc.db.tables import AuditEvent, RoleRight
 from authsvc.domain.permissions import DELETE, MEMBER_ROLES, PULL, PUSH, ROLE_RIGHTS, SYSTEM, Right, Role
@@ -16,7 +17,7 @@ def role(name: str = "tester", *rights: Right, description: str = "") -> SetRole
 
 def rights_of(engine, user: str, now: int) -> set[Right]:
     """What a login of that user finds in acme."""
-    grants = standing.Standings(engine, 0).of_user(user, ["acme"], now).grants
+    grants = Standings(engine, 0).of_user(user, ["acme"], now).grants
     return set().union(*(grant.rights for grant in grants))
 
 
