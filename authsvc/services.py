@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,6 +20,7 @@ from authsvc.core.tokens import Tokens
 from authsvc.core.usage import Usage
 from authsvc.db.engine import HURRIED, Engine, Session, reading, transaction
 from authsvc.db.tables import SigningKey
+from authsvc.identity import Directory, PasswordBackend
 from authsvc.identity.local import LocalBackend
 from authsvc.registry.client import RegistryClient
 from authsvc.settings import Settings
@@ -27,7 +28,7 @@ from authsvc.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What doors need: the settings, units of work, logins, tokens, the registry.
+    """What doors need: the settings, units of work, logins, tokens, the registry, directories by their name.
 
     `events_secret` is what a registry shows with its notifications; while it is empty none are taken.
     """
@@ -38,6 +39,7 @@ class Services:
     tokens: Tokens
     registry: RegistryClient
     events_secret: str
+    directories: Mapping[str, Directory] = field(default_factory=dict)
 
     def transaction(self) -> AbstractContextManager[Session]:
         """One unit of work that may write."""
@@ -87,7 +89,9 @@ def build(settings: Settings, shared: Shared | None = None) -> Services:
     sealer = Sealer.from_file(settings.paths.master_key)
     throttle = Throttle(engine, sealer.derive("throttle"), settings.throttle)
     limits = Limits(ttl=token.proof_ttl, grace=token.grace, room=settings.web.threads * 3 // 4 or 1)
-    login = Login(engine, [_local(engine)], throttle, shared.proofs, limits)
+    sources = _sources(engine)
+    chain = [sources[name] for name in settings.chain]
+    login = Login(engine, chain, throttle, shared.proofs, limits, newcomers=settings.onboard)
     standings = Standings(engine, token.grace, shared.last_known)
     callers = Callers(engine, login, standings, throttle, Usage(engine), settings)
     return Services(
@@ -97,6 +101,7 @@ def build(settings: Settings, shared: Shared | None = None) -> Services:
         tokens=Tokens(callers, standings, engine, KeyRing(sealer, _key_finder(engine)), settings),
         registry=RegistryClient(settings.registry_address),
         events_secret=_events_secret(settings),
+        directories={name: one for name, one in sources.items() if isinstance(one, Directory)},
     )
 
 
@@ -113,6 +118,11 @@ def _key_finder(engine: Engine) -> Callable[[int], SigningKey | None]:
             return keys.find(session, row_id)
 
     return find
+
+
+def _sources(engine: Engine) -> dict[str, PasswordBackend]:
+    """Every source that checks passwords, by its name."""
+    return {LocalBackend.name: _local(engine)}
 
 
 def _local(engine: Engine) -> LocalBackend:

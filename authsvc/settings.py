@@ -236,6 +236,9 @@ class Settings(_Section):
     # Harbor's prefix. A character that no user name has keeps a robot from being taken for a person.
     robot_prefix: str = Field("robot$", pattern=r"^[a-z0-9]{0,32}[$#!~][a-z0-9$#!~]{0,32}$")
     robot_warning_days: int = Field(14, ge=1, le=365)
+    sources: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
+    onboard: bool = True
+    sync_minutes: int = Field(15, ge=0, le=1_440)
     token: TokenSettings = TokenSettings()
     services: dict[str, ServiceSettings] = {}
     database: DatabaseSettings = DatabaseSettings()
@@ -249,9 +252,28 @@ class Settings(_Section):
     log: LogSettings = LogSettings()
 
     @property
+    def chain(self) -> tuple[str, ...]:
+        """The identity sources that check passwords, in the order in which they are asked."""
+        return self.sources or ("local", *self._directories())
+
+    @property
     def paths(self) -> Paths:
         """Where everything lies in the data directory."""
         return Paths(self.home)
+
+    def _directories(self) -> tuple[str, ...]:
+        """The names of the configured sources that are not our own."""
+        return ()
+
+    @model_validator(mode="after")
+    def _known_sources(self) -> "Settings":
+        there = {"local", *self._directories()}
+        unknown = [name for name in self.sources if name not in there]
+        if unknown:
+            raise ValueError(f"sources: there is no source {', '.join(unknown)}, only {', '.join(sorted(there))}")
+        if len(set(self.sources)) < len(self.sources):
+            raise ValueError("sources: each one once")
+        return self
 
     @property
     def scheme(self) -> str:

@@ -36,6 +36,8 @@ FLOORS = {
 UNGUARDED = {
     "audit.record": "writes what the caller, who was let in, does; whoever is refused is recorded too",
     "audit.refused_login": "writes down whoever was not let in",
+    "onboarding.add": "belongs to a login that a source just vouched for, or to a use case that asked the table",
+    "onboarding.refresh": "the same",
     "refresh_tokens.add": "belongs to a login that was just proved",
     "refresh_tokens.replace": "belongs to a refresh that was just proved",
     "refresh_tokens.revoke_family": "answers a token that came back after its end, whoever shows it",

@@ -7,7 +7,7 @@ Exit codes: 0 done; 1 refused or failed, with a sentence on standard error; 2 th
 import click
 
 from authsvc import __version__
-from authsvc.cli import accounts, doctor, keys, machines, projects, run, trail
+from authsvc.cli import accounts, doctor, groups, keys, machines, projects, run, trail
 from authsvc.errors import AppError
 
 
@@ -37,6 +37,7 @@ for _command in (
     run.migrate,
     run.registry_config,
     accounts.user,
+    groups.group,
     projects.project,
     projects.member,
     projects.role,

@@ -4,8 +4,9 @@ import sys
 
 import click
 
-from authsvc.cli.output import done, json_option, moment, show, work
-from authsvc.core import throttle, users
+from authsvc.cli.output import Whole, done, json_option, moment, progress, show, whole, work
+from authsvc.core import directories, throttle, users
+from authsvc.identity import Directory
 
 
 @click.group()
@@ -89,6 +90,47 @@ def unlock(name: str, *, as_json: bool) -> None:
     with work() as w:
         unlocked = throttle.unlock(w.session, w.actor, name, w.now)
     done({"name": unlocked}, f"{unlocked} need not wait to log in", as_json=as_json)
+
+
+@user.command(name="import")
+@click.argument("source")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@json_option
+def import_users(source: str, names: tuple[str, ...], *, as_json: bool) -> None:
+    """Make accounts for people of a directory who have not logged in yet."""
+    with whole() as w:
+        found = [directories.import_user(w.engine, w.actor, _directory(w, source), name, w.now) for name in names]
+    done({"names": [one.name for one in found]}, f"imported {', '.join(one.name for one in found)}", as_json=as_json)
+
+
+@user.command()
+@click.argument("source", required=False)
+@click.option("--force", is_flag=True, help="Even if most people would lose their access.")
+@json_option
+def sync(source: str | None, *, force: bool, as_json: bool) -> None:
+    """Ask a directory, or each, about everybody who came from it; who vanished there is disabled here."""
+    rows = []
+    with whole() as w:
+        for name in [source] if source else w.services.directories:
+            told = progress(f"asking {name}")
+            found = directories.sync(w.engine, w.actor, _directory(w, name), w.now, force=force, progress=told)
+            rows.append(
+                {
+                    "source": name,
+                    "people": found.asked,
+                    "changed": len(found.changed),
+                    "vanished": " ".join(found.vanished),
+                    "refused": "; ".join(found.refused),
+                }
+            )
+    show(rows, as_json=as_json, empty="there is no directory")
+
+
+def _directory(w: Whole, name: str) -> Directory:
+    if name not in w.services.directories:
+        there = ", ".join(w.services.directories) or "none is configured"
+        raise click.BadParameter(f"{name} is no directory: {there}", param_hint="SOURCE")
+    return w.services.directories[name]
 
 
 @user.command()

@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,10 +13,11 @@ from unicodedata import east_asian_width
 
 import click
 
-from authsvc import settings
+from authsvc import services, settings
 from authsvc.core import rights, setup
-from authsvc.db.engine import Session, transaction
+from authsvc.db.engine import Engine, Session, transaction
 from authsvc.domain.permissions import Actor
+from authsvc.services import Services
 from authsvc.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -43,6 +45,38 @@ def work() -> Iterator[Work]:
     engine = setup.connect(found)
     with transaction(engine) as session:
         yield Work(session, rights.console(_person()), found, int(time.time()))
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Everything, for commands that ask other servers between their units of work."""
+
+    services: Services
+    engine: Engine
+    actor: Actor
+    now: int
+
+
+@contextmanager
+def whole() -> Iterator[Whole]:
+    """Build everything as whoever runs the command on this machine.
+
+    Raises:
+        Misconfigured: the settings need a person's hand.
+    """
+    found = settings.load()
+    built = services.build(found)
+    yield Whole(built, setup.connect(found), rights.console(_person()), int(time.time()))
+
+
+def progress(what: str) -> Callable[[int, int], None]:
+    """Something to tell how far a command is; people see it, scripts do not."""
+
+    def tell(part: int, total: int) -> None:
+        if sys.stderr.isatty():
+            click.echo(f"\r{what}: {part} of {total}", err=True, nl=part >= total)
+
+    return tell
 
 
 def json_option(command: F) -> F:

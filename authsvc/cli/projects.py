@@ -69,31 +69,36 @@ def member() -> None:
 
 @member.command(name="set")
 @click.argument("project")
-@click.argument("user")
+@click.argument("name")
 @click.argument("role")
+@click.option("--group", "is_group", is_flag=True, help="The name is a group's.")
 @click.option("--repository", "pattern", default="", metavar="PATTERN", help="Only there, such as acme/web-*.")
 @click.option("--until", type=click.DateTime(), help="The end, in UTC, such as 2030-01-31.")
 @json_option
-def set_member(project: str, user: str, role: str, *, pattern: str, until: datetime | None, as_json: bool) -> None:
-    """Give a user a role in a project: projectAdmin, maintainer, developer, guest, limitedGuest, or one of your own."""
-    ends_at = int(until.replace(tzinfo=UTC).timestamp()) if until else None
+def set_member(
+    project: str, name: str, role: str, *, is_group: bool, pattern: str, until: datetime | None, as_json: bool
+) -> None:
+    """Give a user or a group a role: projectAdmin, maintainer, developer, guest, limitedGuest, or one of your own."""
+    ends_at, holder = int(until.replace(tzinfo=UTC).timestamp()) if until else None, _holder(name, is_group=is_group)
     with work() as w:
-        command = members.SetMember(project=project, user=user, role=role, pattern=pattern, ends_at=ends_at)
+        command = members.SetMember(project=project, role=role, pattern=pattern, ends_at=ends_at, **holder)
         members.set_role(w.session, w.actor, command, w.now)
-    facts = {"project": project, "user": user, "role": role, "pattern": pattern, "until": _end(ends_at)}
-    done(facts, f"{user} is {role} of {project}", as_json=as_json)
+    facts = {"project": project, **holder, "role": role, "pattern": pattern, "until": _end(ends_at)}
+    done(facts, f"{name} is {role} of {project}", as_json=as_json)
 
 
 @member.command()
 @click.argument("project")
-@click.argument("user")
+@click.argument("name")
+@click.option("--group", "is_group", is_flag=True, help="The name is a group's.")
 @click.option("--repository", "pattern", default=None, metavar="PATTERN", help="Only the role given for this pattern.")
 @json_option
-def remove(project: str, user: str, *, pattern: str | None, as_json: bool) -> None:
-    """Take a user's roles in a project away."""
+def remove(project: str, name: str, *, is_group: bool, pattern: str | None, as_json: bool) -> None:
+    """Take a user's or a group's roles in a project away."""
+    holder = _holder(name, is_group=is_group)
     with work() as w:
-        members.remove(w.session, w.actor, members.RemoveMember(project=project, user=user, pattern=pattern), w.now)
-    done({"project": project, "user": user}, f"{user} is no longer a member of {project}", as_json=as_json)
+        members.remove(w.session, w.actor, members.RemoveMember(project=project, pattern=pattern, **holder), w.now)
+    done({"project": project, **holder}, f"{name} is no longer a member of {project}", as_json=as_json)
 
 
 @member.command(name="list")
@@ -105,6 +110,7 @@ def list_members(project: str, *, as_json: bool) -> None:
         rows = [
             {
                 "user": row.user,
+                "group": row.group,
                 "role": row.role,
                 "repositories": row.pattern or "**",
                 "until": _end(row.ends_at),
@@ -177,6 +183,10 @@ def explain(ctx: click.Context, user: str, action: str, repository: str, *, as_j
     word = "yes" if answer.allowed else "no"
     done(asdict(answer), f"{word}: {answer.reason}\nrow: {answer.row}", as_json=as_json)
     ctx.exit(0 if answer.allowed else 3)
+
+
+def _holder(name: str, *, is_group: bool) -> dict[str, str]:
+    return {"group": name} if is_group else {"user": name}
 
 
 def _kind(*, public: bool) -> str:

@@ -139,7 +139,10 @@ class Callers:
         return self._caller(found, account, Credential.PASSWORD, origin, now)
 
     def _proved(self, shown: Credentials, origin: Origin, now: int) -> Proof:
-        proof = self._login.prove(shown, origin.source, now)
+        try:
+            proof = self._login.prove(shown, origin.source, now)
+        except Unauthenticated as exc:
+            self.refuse(canonical_user(shown.name), Credential.PASSWORD, origin, str(exc), now)
         if proof is None:
             self.refuse(canonical_user(shown.name), Credential.PASSWORD, origin, WRONG, now)
         return proof

@@ -12,16 +12,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from weakref import WeakValueDictionary
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, bindparam, select
 
-from authsvc.core import metrics
+from authsvc.core import metrics, onboarding
 from authsvc.core.proofs import Proof, Proofs
 from authsvc.core.throttle import Throttle
 from authsvc.db.engine import fetch
 from authsvc.db.tables import User
-from authsvc.domain.names import canonical_user, is_user
+from authsvc.domain.names import canonical_user
 from authsvc.errors import Unavailable
-from authsvc.identity import PasswordBackend, Verdict, passwords
+from authsvc.identity import Identity, PasswordBackend, Verdict, passwords
+from authsvc.identity.local import LocalBackend
+
+MAX_TYPED = 255
+_ACCOUNT = select(User.source, User.password_version).where(User.name == bindparam("name"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +55,12 @@ class Limits:
 
 
 class Login:
-    """Proves names with passwords, asking each source in turn.
+    """Proves names with passwords, asking each source in turn; who has an account is asked of its source alone.
 
     Args:
         backends: the identity sources, in order.
         proofs: what was proved by whichever process.
+        newcomers: whether whom a source vouches for gets an account at the first login.
         clock: seconds that only go forward.
     """
 
@@ -67,6 +72,8 @@ class Login:
         proofs: Proofs,
         limits: Limits,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        newcomers: bool = True,
     ) -> None:
         self._engine = engine
         self._backends = tuple(backends)
@@ -74,6 +81,7 @@ class Login:
         self._proofs = proofs
         self._limits = limits
         self._clock = clock
+        self._newcomers = newcomers
         self._room = threading.BoundedSemaphore(limits.room)
         self._turns: WeakValueDictionary[bytes, threading.Lock] = WeakValueDictionary()
         self._lock = threading.Lock()
@@ -83,6 +91,7 @@ class Login:
 
         Raises:
             TooMany: there were too many failures; the password was not looked at.
+            Unauthenticated: the password is right, and they cannot have an account here all the same.
             Unavailable: a source that would have to answer does not, or too many wait for it.
         """
         name = canonical_user(credentials.name)
@@ -103,7 +112,7 @@ class Login:
         asked_at = self._clock()
         try:
             self._throttle.check(name, source, now)
-            proof = self._ask(name, password, asked_at)
+            proof = self._ask(name, password, asked_at, now)
         except Unavailable:
             before = self._find(digest, self._limits.ttl + self._limits.grace)
             if before is None:
@@ -136,23 +145,40 @@ class Login:
         with self._lock:
             return self._turns.setdefault(digest, threading.Lock())
 
-    def _ask(self, name: str, password: str, asked_at: float) -> Proof | None:
-        if not password or not is_user(name):
+    def _ask(self, name: str, password: str, asked_at: float, now: int) -> Proof | None:
+        if not password or not _is_askable(name):
             passwords.waste_a_hash(password)
             return None
-        version = self._version(name)
+        # Read before the password is checked: a change in between must leave the proof outdated, not renewed.
+        known = fetch(self._engine, _ACCOUNT, {"name": name})
+        silent: Unavailable | None = None
         for backend in self._backends:
-            match backend.check(name, password):
+            if known and backend.name != known[0].source:
+                continue
+            try:
+                answer = backend.check(name, password)
+            except Unavailable as exc:
+                silent = silent or exc
+                continue
+            match answer:
                 case Verdict.UNKNOWN:
                     continue
                 case Verdict.REFUSED:
                     return None
                 case identity:
-                    return Proof(identity.name, version, asked_at)
+                    return self._proof(backend.name, identity, known[0].password_version if known else 0, asked_at, now)
+        if silent is not None:
+            raise silent
         passwords.waste_a_hash(password)
         return None
 
-    def _version(self, name: str) -> int:
-        # Read before the password is checked: a change in between must leave the proof outdated, not renewed.
-        rows = fetch(self._engine, select(User.password_version).where(User.name == name))
-        return rows[0].password_version if rows else 0
+    def _proof(self, source: str, identity: Identity, version: int, asked_at: float, now: int) -> Proof:
+        if source == LocalBackend.name:
+            return Proof(identity.name, version, asked_at)
+        admitted = onboarding.admit(self._engine, source, identity, now, newcomers=self._newcomers)
+        return Proof(admitted.name, admitted.version, asked_at)
+
+
+def _is_askable(name: str) -> bool:
+    """Whether a source may be asked for what was typed: a directory knows people by more than their user names."""
+    return 0 < len(name) <= MAX_TYPED and name.isprintable()

@@ -1,6 +1,7 @@
 """Members of a project: give a role, remove, list. Not here: what a role may do (domain/permissions.py).
 
-A person may hold several roles in a project, one for all of it and others for repositories that match a pattern.
+A member is a person or a group. Each may hold several roles in a project, one for all of it and others for repositories
+that match a pattern; what a person may do is the union of their own roles and their groups'.
 """
 
 from collections.abc import Sequence
@@ -11,9 +12,9 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from authsvc.core import audit, projects, roles, users
+from authsvc.core import audit, groups, projects, roles, users
 from authsvc.core.rights import facts, require, rights_of
-from authsvc.db.tables import Member, Project, User
+from authsvc.db.tables import Group, Member, Project, User
 from authsvc.domain import patterns
 from authsvc.domain.names import canonical_user
 from authsvc.domain.permissions import Actor, Right, decide
@@ -25,16 +26,19 @@ DELETE, LIST = Right("member", "delete"), Right("member", "list")
 
 @dataclass(frozen=True, kw_only=True)
 class SetMember:
-    """Give a person a role in a project, in place of the one they had there (for the same pattern).
+    """Give a person or a group a role in a project, in place of the one they had there (for the same pattern).
 
     Args:
+        user: the person's name; "" for a group.
+        group: the group's name; "" for a person.
         role: a built-in role's name, or a custom one's.
         pattern: the repositories it counts for; "" for all.
         ends_at: UTC seconds from which it counts no longer; None for never.
     """
 
     project: str
-    user: str
+    user: str = ""
+    group: str = ""
     role: str
     pattern: str = ""
     ends_at: int | None = None
@@ -42,10 +46,11 @@ class SetMember:
 
 @dataclass(frozen=True, kw_only=True)
 class RemoveMember:
-    """Take a person's role in a project away: the one for a pattern, or all of them when it is None."""
+    """Take a person's or a group's role in a project away: the one for a pattern, or all when it is None."""
 
     project: str
-    user: str
+    user: str = ""
+    group: str = ""
     pattern: str | None = None
 
 
@@ -54,6 +59,7 @@ class Listed:
     """A member as people want to see one."""
 
     user: str
+    group: str
     role: str
     pattern: str
     ends_at: int | None
@@ -65,19 +71,20 @@ def set_role(session: Session, actor: Actor, command: SetMember, now: int) -> Me
 
     Raises:
         Invalid: there is no such role, the pattern is none, or the end has passed.
-        NotFound: there is no such project or user.
+        NotFound: there is no such project, user or group.
         Conflict: somebody else did the same at the same time.
         Forbidden: the role has rights that the actor has not.
     """
     project = projects.get(session, command.project)
-    member = _find(session, project, command.user, command.pattern)
+    member = next((one for one in _held(session, project, command) if one.pattern == command.pattern), None)
     require(actor, UPDATE if member else CREATE, facts(project))
     _check(session, command, now)
     _keep_to_own_rights(session, actor, command, project)
-    user = users.get(session, command.user)
+    holder = _holder(session, command)
     before = f"was {member.role}" if member else ""
     if member is None:
-        member = Member(project_id=project.id, user_id=user.id, pattern=command.pattern, created_at=now)
+        mine = {"group_id": holder.id} if isinstance(holder, Group) else {"user_id": holder.id}
+        member = Member(project_id=project.id, pattern=command.pattern, created_at=now, **mine)
         session.add(member)
     member.role, member.ends_at = command.role, command.ends_at
     until = f"until {command.ends_at}" if command.ends_at else ""
@@ -85,8 +92,8 @@ def set_role(session: Session, actor: Actor, command: SetMember, now: int) -> Me
     try:
         session.flush()
     except IntegrityError as exc:
-        raise Conflict(f"somebody else is making {user.name} a member of {project.name}: try again") from exc
-    audit.record(session, actor, "member.set", f"{project.name}/{user.name}", now, detail=detail)
+        raise Conflict(f"somebody else is making {holder.name} a member of {project.name}: try again") from exc
+    audit.record(session, actor, "member.set", _target(project, command), now, detail=detail)
     return member
 
 
@@ -94,22 +101,20 @@ def remove(session: Session, actor: Actor, command: RemoveMember, now: int) -> N
     """Remove a member.
 
     Raises:
-        NotFound: there is no such project, or the person is no member of it.
+        NotFound: there is no such project, or the person or group is no member of it.
     """
     project = projects.get(session, command.project)
     require(actor, DELETE, facts(project))
-    held = _held(session, project, command.user)
-    gone = [member for member in held if command.pattern in (None, member.pattern)]
+    gone = [member for member in _held(session, project, command) if command.pattern in (None, member.pattern)]
     if not gone:
-        raise NotFound(f"{command.user} is not a member of {project.name}")
+        raise NotFound(f"{command.group or command.user} is not a member of {project.name}")
     session.execute(sql_delete(Member).where(Member.id.in_([member.id for member in gone])))
     was = ", ".join(f"{member.role} {member.pattern}".strip() for member in gone)
-    target = f"{project.name}/{canonical_user(command.user)}"
-    audit.record(session, actor, "member.remove", target, now, detail=f"was {was}")
+    audit.record(session, actor, "member.remove", _target(project, command), now, detail=f"was {was}")
 
 
 def list_all(session: Session, actor: Actor, project: str) -> Sequence[Listed]:
-    """The members of a project, by name.
+    """The members of a project, people before groups, each by name.
 
     Raises:
         NotFound: there is no such project.
@@ -117,12 +122,18 @@ def list_all(session: Session, actor: Actor, project: str) -> Sequence[Listed]:
     row = projects.get(session, project)
     require(actor, LIST, facts(row))
     members = (
-        select(User.name, User.enabled, Member.role, Member.pattern, Member.ends_at)
-        .join(Member, Member.user_id == User.id)
+        select(User.name.label("user"), User.enabled, Group.name.label("group"), Member)
+        .select_from(Member)
+        .outerjoin(User, User.id == Member.user_id)
+        .outerjoin(Group, Group.id == Member.group_id)
         .where(Member.project_id == row.id)
-        .order_by(User.name, Member.pattern)
+        .order_by(Group.name.is_not(None), User.name, Group.name, Member.pattern)
     )
-    return [Listed(one.name, one.role, one.pattern, one.ends_at, one.enabled) for one in session.execute(members)]
+    return [_listed(*found) for found in session.execute(members)]
+
+
+def _listed(user: str | None, enabled: bool | None, group: str | None, member: Member) -> Listed:
+    return Listed(user or "", group or "", member.role, member.pattern, member.ends_at, enabled is not False)
 
 
 def _check(session: Session, command: SetMember, now: int) -> None:
@@ -140,10 +151,20 @@ def _keep_to_own_rights(session: Session, actor: Actor, command: SetMember, proj
         raise Forbidden(f"{actor.name} cannot give {command.role}, not having {min(missing)}")
 
 
-def _find(session: Session, project: Project, user: str, pattern: str) -> Member | None:
-    return next((member for member in _held(session, project, user) if member.pattern == pattern), None)
+def _holder(session: Session, command: SetMember) -> User | Group:
+    return groups.get(session, command.group) if command.group else users.get(session, command.user)
 
 
-def _held(session: Session, project: Project, user: str) -> Sequence[Member]:
-    mine = select(Member).join(User, User.id == Member.user_id)
-    return session.scalars(mine.where(Member.project_id == project.id, User.name == canonical_user(user))).all()
+def _held(session: Session, project: Project, command: SetMember | RemoveMember) -> Sequence[Member]:
+    """The roles that a person or a group has there."""
+    if bool(command.user) == bool(command.group):
+        raise Invalid({"user": "name a person or a group"})
+    mine = select(Member).outerjoin(User, User.id == Member.user_id).outerjoin(Group, Group.id == Member.group_id)
+    is_theirs = Group.name == command.group if command.group else User.name == canonical_user(command.user)
+    return session.scalars(mine.where(Member.project_id == project.id, is_theirs)).all()
+
+
+def _target(project: Project, command: SetMember | RemoveMember) -> str:
+    """What the audit trail calls it."""
+    who = f"group {command.group}" if command.group else canonical_user(command.user)
+    return f"{project.name}/{who}"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from authsvc.db import tables
@@ -68,17 +68,21 @@ def get_user_actor(session: Session, name: str, via: Credential, now: int) -> Ac
     user = session.scalar(select(tables.User).where(tables.User.name == name))
     if user is None:
         raise NotFound(f"there is no user {name}")
+    mine = select(tables.GroupUser.group_id).where(tables.GroupUser.user_id == user.id)
     held = (
-        select(tables.Project.name, tables.Member)
+        select(tables.Project.name, tables.Member, tables.Group.name.label("group"))
         .join(tables.Member, tables.Member.project_id == tables.Project.id)
-        .where(tables.Member.user_id == user.id)
+        .outerjoin(tables.Group, tables.Group.id == tables.Member.group_id)
+        .where(or_(tables.Member.user_id == user.id, tables.Member.group_id.in_(mine)))
     )
-    grants = tuple(
-        Grant(row.Member.role, rights_of(session, row.Member.role), row.name, row.Member.pattern, row.Member.ends_at)
-        for row in session.execute(held)
-        if row.Member.ends_at is None or row.Member.ends_at > now
-    )
-    return Actor(name, via, Role.SYSTEM_ADMIN if user.admin else Role.USER, grants)
+    grants = [_grant(session, *row) for row in session.execute(held)]
+    role = Role.SYSTEM_ADMIN if user.admin or user.admin_by_source else Role.USER
+    return Actor(name, via, role, tuple(grant for grant in grants if not grant.is_over(now)))
+
+
+def _grant(session: Session, project: str, member: tables.Member, group: str | None) -> Grant:
+    rights = rights_of(session, member.role)
+    return Grant(member.role, rights, project, member.pattern, member.ends_at, group or "")
 
 
 def rights_of(session: Session, role: str) -> frozenset[Right]:
@@ -177,7 +181,8 @@ def _sentence(actor: Actor, decision: Decision, project: str) -> str:
 
 
 def _described(grant: Grant) -> str:
-    """A role with what it is limited to."""
+    """A role with what it is limited to, and the group that has it."""
     until = datetime.fromtimestamp(grant.ends_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if grant.ends_at else ""
     limits = [f"for {grant.pattern}" if grant.pattern else "", f"until {until}" if until else ""]
+    limits += [f"through group {grant.group}"] if grant.group else []
     return " ".join(filter(None, [grant.role, *limits]))

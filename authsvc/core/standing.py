@@ -16,6 +16,7 @@ from authsvc.db.tables import (
     AccessToken,
     AuditHead,
     CustomRole,
+    GroupUser,
     Member,
     Project,
     RefreshToken,
@@ -169,7 +170,7 @@ def _of_people(account: FromClause, **machine: Any) -> Select[Any]:  # noqa: ANN
             User.source,
             User.password_version.label("version"),
             User.enabled,
-            User.admin,
+            or_(User.admin, User.admin_by_source).label("admin"),
             *_columns(machine),
             *_PROJECT,
             Member.role,
@@ -180,7 +181,7 @@ def _of_people(account: FromClause, **machine: Any) -> Select[Any]:  # noqa: ANN
         )
         .select_from(account)
         .outerjoin(Project, _asked())
-        .outerjoin(Member, and_(Member.project_id == Project.id, Member.user_id == User.id))
+        .outerjoin(Member, and_(Member.project_id == Project.id, or_(Member.user_id == User.id, _of_their_groups())))
         .outerjoin(CustomRole, CustomRole.name == Member.role)
         .outerjoin(RoleRight, RoleRight.role_id == CustomRole.id)
     )
@@ -214,6 +215,10 @@ def _of_robots() -> Select[Any]:
         .outerjoin(Project, _asked())
         .outerjoin(RobotRight, here)
     )
+
+
+def _of_their_groups() -> Any:  # noqa: ANN401
+    return Member.group_id.in_(select(GroupUser.group_id).where(GroupUser.user_id == User.id))
 
 
 _MACHINE = ("machine", "expires_at", "revoked_at", "family", "service", "proved_version", "actions", "patterns")

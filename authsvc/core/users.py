@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -136,7 +136,7 @@ def set_enabled(session: Session, actor: Actor, command: SetEnabled, now: int) -
     user = get(session, command.name)
     if not command.enabled:
         _keep_an_administrator(session, user)
-    user.enabled = command.enabled
+    user.enabled, user.vanished_at = command.enabled, None
     audit.record(session, actor, "user.enable" if command.enabled else "user.disable", user.name, now)
     return user
 
@@ -169,9 +169,18 @@ def renew_hash(session: Session, name: str, outdated: str, phc: str) -> None:
 
 def _keep_an_administrator(session: Session, user: User) -> None:
     # Locked, so that two administrators cannot shut each other out at once; SQLite locks the whole database anyway.
-    left = session.scalars(select(User.id).where(User.admin, User.enabled).with_for_update()).all()
-    if user.admin and not set(left) - {user.id}:
+    may = or_(User.admin, User.admin_by_source)
+    left = session.scalars(select(User.id).where(may, User.enabled).with_for_update()).all()
+    if (user.admin or user.admin_by_source) and not set(left) - {user.id}:
         raise Conflict(f"{user.name} is the last administrator: make another one first")
+
+
+def email_or_nothing(text: str) -> str:
+    """An address as a directory has it, or "" if it is none."""
+    try:
+        return _email(text)
+    except Invalid:
+        return ""
 
 
 def _email(text: str) -> str:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, Row, Select, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, Executable, Row, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -69,7 +69,7 @@ def reading(engine: Engine) -> Iterator[Session]:
         yield session
 
 
-def fetch(engine: Engine, statement: Select[Any], values: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
+def fetch(engine: Engine, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
     """The rows of a statement that only reads, asked once more when the connection broke under it.
 
     Raises:
@@ -84,7 +84,7 @@ def fetch(engine: Engine, statement: Select[Any], values: Mapping[str, Any] | No
         return _rows(engine, statement, values)
 
 
-def _rows(engine: Engine, statement: Select[Any], values: Mapping[str, Any] | None) -> Sequence[Row[Any]]:
+def _rows(engine: Engine, statement: Executable, values: Mapping[str, Any] | None) -> Sequence[Row[Any]]:
     with engine.connect() as connection:
         return connection.execute(statement, values).all()
 

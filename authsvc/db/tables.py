@@ -3,11 +3,24 @@
 import secrets
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, MetaData, String, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    false,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 # MariaDB's default compares without case, and even utf8mb4_bin ignores trailing blanks.
 Name = String(255).with_variant(String(255, collation="utf8mb4_nopad_bin"), "mysql", "mariadb")
+# What a directory tells people and groups by, which may be a whole DN.
+Key = String(512).with_variant(String(512, collation="utf8mb4_nopad_bin"), "mysql", "mariadb")
 EventId = String(64).with_variant(String(64, collation="utf8mb4_nopad_bin"), "mysql", "mariadb")
 # Set for each table, because a database may have been created with another character set.
 _MARIADB = {"mysql_charset": "utf8mb4", "mysql_engine": "InnoDB"}
@@ -34,7 +47,8 @@ class Base(DeclarativeBase):
 class User(Base):
     """A person. `name` is canonical; `password_version` rises whenever what proves them changes.
 
-    It begins anywhere, so that a proof of a deleted user is not good for the next one of that name.
+    It begins anywhere, so that a proof of a deleted user is not good for the next one of that name. `subject` is what
+    a directory or a provider tells them by, whatever their name; `vanished_at` is when it no longer knew them.
     """
 
     __tablename__ = "users"
@@ -48,6 +62,32 @@ class User(Base):
     enabled: Mapped[bool] = mapped_column(default=True)
     admin: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[int] = mapped_column(BigInteger)
+    subject: Mapped[str | None] = mapped_column(Key, unique=True)
+    admin_by_source: Mapped[bool] = mapped_column(default=False, server_default=false())
+    vanished_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class Group(Base):
+    """People who are given roles together: our own, or a directory's or provider's, which knows it by `key`."""
+
+    __tablename__ = "groups"
+    __table_args__ = (UniqueConstraint("source", "key"), _MARIADB)
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    name: Mapped[str] = mapped_column(Name, unique=True)
+    source: Mapped[str] = mapped_column(String(64))
+    key: Mapped[str | None] = mapped_column(Key)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class GroupUser(Base):
+    """Somebody who belongs to a group, as last seen."""
+
+    __tablename__ = "group_users"
+    __table_args__ = (Index(None, "user_id"), _MARIADB)
+
+    group_id: Mapped[int] = mapped_column(ForeignKey("groups.id", ondelete="CASCADE"), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
 
 
 class Project(Base):
@@ -62,17 +102,25 @@ class Project(Base):
 
 
 class Member(Base):
-    """A person's role in a project, perhaps for some repositories only (`pattern`) or until a date (`ends_at`).
+    """A person's or a group's role in a project, perhaps for some repositories (`pattern`) or until a date (`ends_at`).
 
     `role` is the name of a built-in role or of a row in `roles`.
     """
 
     __tablename__ = "members"
-    __table_args__ = (UniqueConstraint("project_id", "user_id", "pattern"), Index(None, "user_id"), _MARIADB)
+    __table_args__ = (
+        UniqueConstraint("project_id", "user_id", "pattern"),
+        UniqueConstraint("project_id", "group_id", "pattern"),
+        CheckConstraint("(user_id IS NULL) <> (group_id IS NULL)", name="one_holder"),
+        Index(None, "user_id"),
+        Index(None, "group_id"),
+        _MARIADB,
+    )
 
     id: Mapped[int] = mapped_column(Serial, primary_key=True)
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
-    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    group_id: Mapped[int | None] = mapped_column(ForeignKey("groups.id", ondelete="CASCADE"))
     role: Mapped[str] = mapped_column(Name)
     pattern: Mapped[str] = mapped_column(Name, default="", server_default="")
     ends_at: Mapped[int | None] = mapped_column(BigInteger)

@@ -96,6 +96,7 @@ SYSTEM_MATRIX: Mapping[str, tuple[str, str, str]] = {
     "access-token": ("", "C D L", "C D L"),
     "project": ("", "", "C L"),
     "user": ("", "", "C R U D L"),
+    "user-group": ("", "", "C R U D L"),
     "role": ("", "", "C R U D L"),
     "robot": ("", "", "C R U D L"),
     "refresh-token": ("", "", "D L"),
@@ -243,6 +244,7 @@ class Grant:
         project: its name; None for every project.
         pattern: the repositories it is limited to (domain/patterns.py); "" for all.
         ends_at: UTC seconds from which it counts no longer; None for never.
+        group: the group that was given it, where somebody wants to know; "" for the person alone.
     """
 
     role: str
@@ -250,6 +252,7 @@ class Grant:
     project: str | None
     pattern: str = ""
     ends_at: int | None = None
+    group: str = ""
 
     def is_over(self, now: int) -> bool:
         """Whether its end has come."""

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,7 @@ class PasswordBackend(Protocol):
         """
 
 
+@runtime_checkable
 class Directory(Protocol):
     """A source that can be asked about people without their passwords."""
 

@@ -2,14 +2,17 @@
 
 import logging
 import time
+from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from urllib.parse import urlsplit
 
 from huey import Huey, RedisHuey, SqliteHuey, crontab
 
 from authsvc import services
-from authsvc.core import events, health, robots, setup, throttle
+from authsvc.core import directories, events, health, robots, setup, throttle
 from authsvc.core.rights import system
+from authsvc.errors import Conflict, Unavailable
 from authsvc.services import Services
 from authsvc.settings import Settings
 
@@ -37,6 +40,8 @@ def register(queue: Huey, built: Services) -> None:
 
     queue.periodic_task(crontab(minute="*"), name="beat")(partial(beat_once, built))
     queue.periodic_task(crontab(minute="17"), name="renew")(partial(renew_once, built))
+    if built.directories and built.settings.sync_minutes:
+        queue.periodic_task(_every(built.settings.sync_minutes), name="sync")(partial(sync_once, built))
 
 
 def beat_once(built: Services) -> None:
@@ -55,6 +60,25 @@ def renew_once(built: Services) -> None:
         events.purge(session, now)
         for robot in robots.announce_expiring(session, ACTOR, built.settings.robot_warning_days, now):
             log.warning("robot %s%s expires soon", built.settings.robot_prefix, robot.name)
+
+
+def sync_once(built: Services) -> None:
+    """Ask each directory about the people who came from it. One that is away, or has gone mad, changes nothing."""
+    for name, directory in built.directories.items():
+        try:
+            found = directories.sync(built.engine, ACTOR, directory, int(time.time()))
+        except (Unavailable, Conflict) as exc:
+            log.warning("%s was not asked about its people: %s", name, exc)
+            continue
+        for user in found.vanished:
+            log.warning("%s no longer knows %s, who was disabled", name, user)
+        for refusal in found.refused:
+            log.warning("%s: %s", name, refusal)
+
+
+def _every(minutes: int) -> Callable[[datetime], bool]:
+    """When to run what runs each so many minutes."""
+    return lambda moment: (moment.hour * 60 + moment.minute) % minutes == 0
 
 
 def run(settings: Settings) -> None:

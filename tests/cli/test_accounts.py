@@ -1,7 +1,9 @@
 import pytest
 
+from authsvc import services
 from authsvc.core import users
 from authsvc.identity import passwords
+from tests.corp import Corp
 from tests.factories import PASSWORD
 
 NEW = "another-long-password"
@@ -135,3 +137,47 @@ def test_the_policy_is_that_of_the_settings(run):
 def test_the_command_line_stands_in_the_audit_trail(run, actors):
     run("user disable bob")
     assert actors() == [("console", "user.disable", "bob")]
+
+
+class TestDirectories:
+    """Accounts that come from another source than ours."""
+
+    @pytest.fixture(autouse=True)
+    def corp(self, monkeypatch) -> Corp:
+        made = Corp({"1": "dave", "2": "eve"})
+        monkeypatch.setattr(services, "_sources", lambda *_: {"local": services._local(None), "corp": made})
+        return made
+
+    def test_people_are_imported(self, run, read):
+        assert run("user import corp dave eve").output == "imported dave, eve\n"
+        assert [row["source"] for row in read("user list") if row["name"] in {"dave", "eve"}] == ["corp", "corp"]
+
+    def test_who_is_not_there_is_not_imported(self, run):
+        done = run("user import corp nobody")
+        assert (done.exit_code, done.stderr) == (1, "authsvc: corp knows nobody of the name nobody\n")
+
+    @pytest.mark.parametrize("line", ["user import nowhere dave", "user sync nowhere"])
+    def test_a_directory_that_is_not_there_is_named(self, run, line):
+        done = run(line)
+        assert (done.exit_code, "nowhere is no directory: corp" in done.stderr) == (2, True)
+
+    @pytest.mark.parametrize("source", ["", " corp"])
+    def test_who_vanished_is_disabled_and_named(self, run, read, corp, source):
+        run("user import corp dave eve")
+        del corp.people["2"]
+        row = {"source": "corp", "people": 2, "changed": 0, "vanished": "eve", "refused": ""}
+        assert read(f"user sync{source}") == [row]
+
+    def test_a_directory_that_is_away_is_named(self, run, corp):
+        run("user import corp dave")
+        corp.people = None
+        assert run("user sync").stderr == "authsvc: corp does not answer\n"
+
+    def test_a_password_that_is_not_ours_is_not_changed_here(self, run):
+        run("user import corp dave")
+        done = run("user passwd dave --password-stdin", stdin=NEW)
+        assert "dave comes from corp, where the password is changed" in done.stderr
+
+
+def test_there_may_be_no_directory(run):
+    assert run("user sync").output == "there is no directory\n"

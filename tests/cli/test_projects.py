@@ -50,12 +50,13 @@ def test_a_member_is_given_a_role(run, read):
     done = run("member set acme charlie guest")
     assert (done.output, read("member list acme")[2]) == (
         "charlie is guest of acme\n",
-        {"user": "charlie", "role": "guest", "repositories": "**", "until": "", "enabled": True},
+        {"user": "charlie", "group": "", "role": "guest", "repositories": "**", "until": "", "enabled": True},
     )
 
 
 def test_a_role_may_be_for_some_repositories_until_a_day(run, read):
-    facts = {"user": "charlie", "role": "guest", "repositories": "acme/web-*", "until": "2100-01-31T00:00:00Z"}
+    limits = {"repositories": "acme/web-*", "until": "2100-01-31T00:00:00Z"}
+    facts = {"user": "charlie", "group": "", "role": "guest", **limits}
     run("member set acme charlie guest --repository acme/web-* --until 2100-01-31")
     assert read("member list acme")[2] == facts | {"enabled": True}
 
@@ -68,6 +69,24 @@ def test_a_role_for_scripts_says_its_limits(read):
         "pattern": "acme/**",
         "until": "2100-01-31T12:00:00Z",
     }
+
+
+def test_a_group_is_given_a_role_and_loses_it(run, read):
+    run("group add ops")
+    done = run("member set acme ops maintainer --group")
+    assert (done.output, read("member list acme")[2]["group"]) == ("ops is maintainer of acme\n", "ops")
+    assert run("member remove acme ops --group").output == "ops is no longer a member of acme\n"
+    assert len(read("member list acme")) == 2
+
+
+def test_explain_says_through_which_group(run):
+    run("group add ops")
+    run("group add-user ops charlie")
+    run("member set acme ops developer --group")
+    assert run("explain charlie push acme/app").output == (
+        "yes: charlie is developer through group ops of project acme, and that role has repository:push\n"
+        "row: developer × repository:push\n"
+    )
 
 
 @pytest.mark.parametrize("role", ["king", "visitor", "systemAdmin", "limitedguest"])
@@ -118,9 +137,9 @@ def test_a_member_is_removed(run, read):
 
 def test_members_are_listed_for_people(run):
     assert run("member list acme").output.splitlines() == [
-        "USER   ROLE          REPOSITORIES  UNTIL  ENABLED",
-        "alice  projectAdmin  **                   yes",
-        "bob    developer     **                   yes",
+        "USER   GROUP  ROLE          REPOSITORIES  UNTIL  ENABLED",
+        "alice         projectAdmin  **                   yes",
+        "bob           developer     **                   yes",
     ]
 
 

@@ -14,13 +14,13 @@ from authsvc.core.standings import Standings
 from authsvc.core.throttle import Throttle
 from authsvc.core.usage import Usage
 from authsvc.db.engine import reading, transaction
-from authsvc.db.tables import AuditEvent
+from authsvc.db.tables import AuditEvent, User
 from authsvc.errors import TooMany, Unauthenticated, Unavailable
 from authsvc.identity import Identity, Verdict, passwords
 from authsvc.settings import ThrottleSettings
 from tests.factories import ORIGIN, PASSWORD, make_user
 
-ALICE = Credentials("alice", PASSWORD)
+ALICE, BOB = Credentials("alice", PASSWORD), Credentials("bob", PASSWORD)
 TTL, GRACE = 60, 300
 
 
@@ -37,9 +37,8 @@ class Clock:
 class Source:
     """A source that answers what it is told to, and remembers what it was asked."""
 
-    name = "test"
-
-    def __init__(self, answer: Callable[[str], object]) -> None:
+    def __init__(self, answer: Callable[[str], object], name: str = "local") -> None:
+        self.name = name
         self._answer = answer
         self.asked: list[tuple[str, str]] = []
 
@@ -48,17 +47,20 @@ class Source:
         return self._answer(username)
 
 
-def knows(*names: str) -> Source:
-    return Source(lambda name: Identity(f"test:{name}", name) if name in names else Verdict.UNKNOWN)
+def knows(*names: str, name: str = "local") -> Source:
+    return Source(lambda typed: Identity(f"{name}:{typed}", typed) if typed in names else Verdict.UNKNOWN, name)
 
 
 def says(verdict: Verdict) -> Source:
     return Source(lambda _: verdict)
 
 
-def make_login(engine, sources: list[Source], proofs=None, clock=time.monotonic, **more: int) -> Login:
+def make_login(
+    engine, sources: list[Source], proofs=None, clock=time.monotonic, *, newcomers: bool = True, **more: int
+) -> Login:
     limits = Limits(**({"ttl": TTL, "grace": GRACE, "room": 8} | more))
-    return Login(engine, sources, Throttle(engine, b"k" * 32, ThrottleSettings()), proofs or Proofs(), limits, clock)
+    throttle = Throttle(engine, b"k" * 32, ThrottleSettings())
+    return Login(engine, sources, throttle, proofs or Proofs(), limits, clock, newcomers=newcomers)
 
 
 @pytest.fixture
@@ -309,10 +311,9 @@ def test_a_name_that_a_source_refused_costs_no_second_hash(engine, now, hashes):
     [
         Credentials("alice", ""),
         Credentials("", PASSWORD),
-        Credentials("*)(uid=*", PASSWORD),
-        Credentials("robot$x", "x"),
-        Credentials("a" * 4096, PASSWORD),
-        Credentials("alice ", PASSWORD),
+        Credentials("a" * 256, PASSWORD),
+        Credentials("ali\0ce", PASSWORD),
+        Credentials("alice\n", PASSWORD),
     ],
 )
 def test_what_cannot_be_right_reaches_no_source_but_costs_a_hash(engine, now, hashes, credentials):
@@ -326,7 +327,79 @@ def test_a_source_that_does_not_answer_is_no_wrong_password(engine, now):
         raise Unavailable("the directory does not answer")
 
     with pytest.raises(Unavailable):
-        make_login(engine, [Source(fail), knows("alice")]).prove(ALICE, ORIGIN.source, now)
+        make_login(engine, [Source(fail), says(Verdict.UNKNOWN)]).prove(ALICE, ORIGIN.source, now)
+
+
+def test_a_source_that_does_not_answer_stops_no_other(engine, now):
+    def fail(_: str) -> object:
+        raise Unavailable("the directory does not answer")
+
+    assert make_login(engine, [Source(fail), knows("alice")]).prove(ALICE, ORIGIN.source, now).name == "alice"
+    assert make_login(engine, [Source(fail), says(Verdict.REFUSED)]).prove(ALICE, ORIGIN.source, now) is None
+
+
+@pytest.mark.parametrize("typed", ["corp\\alice", "alice@example.com", "smith, alice", "*)(uid=*", "alice "])
+def test_a_source_may_know_people_by_more_than_their_user_names(engine, now, typed):
+    source = Source(lambda _: Identity("test:1", "alice"))
+    proof = make_login(engine, [source]).prove(Credentials(typed, PASSWORD), ORIGIN.source, now)
+    assert (proof.name, source.asked) == ("alice", [(typed, PASSWORD)])
+
+
+class TestAccounts:
+    """Somebody who has an account is asked of its source; somebody new gets one."""
+
+    @pytest.fixture
+    def corp(self) -> Source:
+        return knows("bob", name="corp")
+
+    def test_nobody_else_is_asked_about_who_has_an_account(self, engine, corp, now):
+        with transaction(engine) as session:
+            make_user(session, "bob")
+        assert make_login(engine, [corp, says(Verdict.REFUSED)]).prove(BOB, ORIGIN.source, now) is None
+        assert corp.asked == []
+
+    def test_who_is_of_a_directory_is_asked_of_it_alone(self, engine, corp, now):
+        with transaction(engine) as session:
+            make_user(session, "bob", source="corp", subject="corp:bob")
+        local = says(Verdict.REFUSED)
+        assert make_login(engine, [local, corp]).prove(BOB, ORIGIN.source, now).name == "bob"
+        assert local.asked == []
+
+    def test_a_source_that_is_no_longer_there_lets_nobody_in(self, engine, now, hashes):
+        with transaction(engine) as session:
+            make_user(session, "bob", source="gone", subject="gone:bob")
+        assert make_login(engine, [knows("bob")]).prove(BOB, ORIGIN.source, now) is None
+        assert hashes == [PASSWORD]
+
+    def test_the_first_login_makes_an_account(self, engine, corp, now):
+        proof = make_login(engine, [says(Verdict.UNKNOWN), corp]).prove(BOB, ORIGIN.source, now)
+        with reading(engine) as session:
+            user = session.scalars(select(User)).one()
+        assert (user.name, user.source, user.password_hash, proof.version) == (
+            "bob",
+            "corp",
+            None,
+            user.password_version,
+        )
+
+    def test_an_account_must_be_there_where_newcomers_are_not_welcome(self, engine, corp, now):
+        login = make_login(engine, [corp], newcomers=False)
+        with pytest.raises(Unauthenticated, match="user import"):
+            login.prove(BOB, ORIGIN.source, now)
+
+    def test_a_login_that_changes_nothing_writes_nothing(self, engine, corp, now):
+        login = make_login(engine, [corp], ttl=0)
+        login.prove(BOB, ORIGIN.source, now)
+        before = refused(engine)
+        login.prove(BOB, ORIGIN.source, now)
+        assert refused(engine) == before
+
+    def test_a_name_that_is_somebody_elses_is_refused_with_the_reason(self, engine, identify):
+        with transaction(engine) as session:
+            make_user(session, "bob", source="corp", subject="corp:17")
+        with pytest.raises(Unauthenticated, match="the name bob is that of another account"):
+            identify(knows("bob", name="corp"), BOB)
+        assert [row[4] for row in refused(engine)][-1].startswith("the name bob is that of another account (from corp)")
 
 
 def test_a_database_that_does_not_answer_is_no_wrong_password(no_database, now):

@@ -1,8 +1,9 @@
 import pytest
 from sqlalchemy import select
 
-from authsvc.core import members
+from authsvc.core import groups, members
 from authsvc.core import roles as custom_roles
+from authsvc.core.groups import AddGroup
 from authsvc.core.members import Listed, RemoveMember, SetMember
 from authsvc.db.tables import AuditEvent
 from authsvc.domain.permissions import MEMBER_ROLES, PULL, Actor, Credential, Grant, Role
@@ -145,8 +146,8 @@ def test_a_role_for_another_pattern_cannot_be_removed(session, cast, alice, now)
 
 def test_members_are_listed_by_name(session, cast, bob):
     assert members.list_all(session, bob, "acme") == [
-        Listed("alice", Role.PROJECT_ADMIN, "", None, enabled=True),
-        Listed("bob", Role.DEVELOPER, "", None, enabled=True),
+        Listed("alice", "", Role.PROJECT_ADMIN, "", None, enabled=True),
+        Listed("bob", "", Role.DEVELOPER, "", None, enabled=True),
     ]
 
 
@@ -178,3 +179,57 @@ def test_nobody_gives_a_role_that_can_do_more_than_they_can(session, cast, now):
     charlie = Actor("charlie", Credential.PASSWORD, Role.USER, (keeper,))
     with pytest.raises(Forbidden, match="charlie cannot give projectAdmin"):
         members.set_role(session, charlie, SetMember(project="acme", user="charlie", role="projectAdmin"), now)
+
+
+class TestGroups:
+    """A group is a member as a person is."""
+
+    @pytest.fixture(autouse=True)
+    def ops(self, session, cast, root, now) -> None:  # noqa: ARG002
+        groups.add(session, root, AddGroup(name="ops"), now)
+
+    def set_role(self, session, actor, now, role: str = Role.GUEST, pattern: str = "", ends_at: int | None = None):
+        command = SetMember(project="acme", group="ops", role=role, pattern=pattern, ends_at=ends_at)
+        return members.set_role(session, actor, command, now)
+
+    def test_it_is_given_a_role(self, session, alice, now):
+        self.set_role(session, alice, now, pattern="acme/web-*", ends_at=LATER)
+        listed = Listed("", "ops", Role.GUEST, "acme/web-*", LATER, enabled=True)
+        assert members.list_all(session, alice, "acme")[-1] == listed
+        assert last_event(session)[1:] == ("member.set", "acme/group ops", f"guest; acme/web-*; until {LATER}")
+
+    def test_its_role_is_changed_in_its_place(self, session, alice, now):
+        self.set_role(session, alice, now)
+        self.set_role(session, alice, now, role=Role.MAINTAINER)
+        found = [row.role for row in members.list_all(session, alice, "acme") if row.group == "ops"]
+        assert found == [Role.MAINTAINER]
+
+    def test_it_is_removed(self, session, alice, now):
+        self.set_role(session, alice, now)
+        members.remove(session, alice, RemoveMember(project="acme", group="ops"), now)
+        assert roles(session, alice) == {"alice": Role.PROJECT_ADMIN, "bob": Role.DEVELOPER}
+
+    def test_a_person_of_the_same_name_is_somebody_else(self, session, alice, root, now):
+        groups.add(session, root, AddGroup(name="bob"), now)
+        with pytest.raises(NotFound):
+            members.remove(session, alice, RemoveMember(project="acme", group="bob"), now)
+
+    @pytest.mark.parametrize(("user", "group"), [("", ""), ("bob", "ops")])
+    def test_a_role_is_one_persons_or_one_groups(self, session, alice, now, user, group):
+        with pytest.raises(Invalid, match="name a person or a group"):
+            members.set_role(session, alice, SetMember(project="acme", user=user, group=group, role=Role.GUEST), now)
+
+    def test_a_group_that_is_not_there_gets_no_role(self, session, alice, now):
+        with pytest.raises(NotFound, match="there is no group nowhere"):
+            members.set_role(session, alice, SetMember(project="acme", group="nowhere", role=Role.GUEST), now)
+
+    def test_with_a_group_go_its_roles(self, session, alice, root, now):
+        self.set_role(session, alice, now)
+        groups.delete(session, root, "ops", now)
+        assert len(members.list_all(session, alice, "acme")) == 2
+
+    def test_nobody_gives_a_group_what_they_cannot_do(self, session, now):
+        keeper = Grant("keeper", frozenset({members.CREATE, members.UPDATE}), "acme")
+        charlie = Actor("charlie", Credential.PASSWORD, Role.USER, (keeper,))
+        with pytest.raises(Forbidden, match="charlie cannot give projectAdmin"):
+            self.set_role(session, charlie, now, role="projectAdmin")

@@ -1,12 +1,15 @@
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import update
 
-from authsvc.core import refresh_tokens, roles, standing, users
+from authsvc.core import groups, members, refresh_tokens, roles, standing, users
+from authsvc.core.members import SetMember
 from authsvc.core.roles import SetRole
 from authsvc.core.standings import Standings
 from authsvc.core.users import SetEnabled
 from authsvc.db.engine import transaction
+from authsvc.db.tables import User
 from authsvc.domain.machine_secrets import digest
 from authsvc.domain.permissions import CATALOG, PROJECT, PULL, PUSH, Grant, Limit, Role
 from authsvc.domain.permissions import Project as Facts
@@ -187,3 +190,61 @@ def test_a_credential_is_over_from_its_end_on(ends_at, over):
 @pytest.mark.parametrize("role", sorted(PROJECT.keys() - {"systemAdmin", "everyone", "user", "visitor"}))
 def test_a_built_in_role_gives_what_the_table_says(role):
     assert standing.rights_of(role, ()) == PROJECT[Role(role)]
+
+
+class TestGroups:
+    """What a person may do is what they were given and what their groups were."""
+
+    @pytest.fixture(autouse=True)
+    def ops(self, engine, cast, root, now) -> None:  # noqa: ARG002
+        with transaction(engine) as session:
+            groups.add(session, root, groups.AddGroup(name="ops"), now)
+            groups.add_user(session, root, groups.Belonging(group="ops", user="charlie"), now)
+
+    @pytest.fixture
+    def give_ops(self, engine, root, now):
+        def set_role(role: str, project: str = "acme", **more) -> None:
+            with transaction(engine) as session:
+                members.set_role(session, root, SetMember(project=project, group="ops", role=role, **more), now)
+
+        return set_role
+
+    def grants(self, engine, now, name: str = "charlie") -> set[Grant]:
+        return set(Standings(engine, 0).of_user(name, ["acme", "open"], now).grants)
+
+    def test_a_groups_role_is_its_peoples(self, engine, give_ops, now):
+        give_ops("developer")
+        assert self.grants(engine, now) == {DEVELOPER}
+
+    def test_and_nobody_elses(self, engine, give_ops, now):
+        give_ops("maintainer")
+        assert self.grants(engine, now, "alice") == {make_grant("acme", Role.PROJECT_ADMIN)}
+
+    def test_their_own_role_and_their_groups_are_united(self, engine, give, give_ops, now):
+        give("charlie", "guest")
+        give_ops("maintainer", pattern="acme/web-*", ends_at=now + 10)
+        assert self.grants(engine, now) == {
+            make_grant("acme", Role.GUEST),
+            make_grant("acme", Role.MAINTAINER, "acme/web-*", now + 10),
+        }
+
+    def test_a_groups_role_ends_as_any(self, engine, give_ops, now):
+        give_ops("maintainer", ends_at=now + 10)
+        assert self.grants(engine, now + 10) == set()
+
+    def test_who_has_left_has_it_no_more(self, engine, give_ops, root, now):
+        give_ops("developer")
+        with transaction(engine) as session:
+            groups.remove_user(session, root, groups.Belonging(group="ops", user="charlie"), now)
+        assert self.grants(engine, now) == set()
+
+    def test_it_is_still_one_statement(self, engine, give_ops, now):
+        give_ops("developer")
+        with statements(engine) as seen:
+            self.grants(engine, now)
+        assert len(seen) == 1
+
+    def test_a_source_makes_administrators(self, engine, now):
+        with transaction(engine) as session:
+            session.execute(update(User).where(User.name == "charlie").values(admin_by_source=True))
+        assert Standings(engine, 0).of_user("charlie", [], now).account.admin is True

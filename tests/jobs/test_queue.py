@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -7,11 +8,13 @@ from sqlalchemy import func, select
 
 from authsvc import settings as settings_module
 from authsvc.core import events, health, keys
+from authsvc.core.onboarding import admit
 from authsvc.core.rights import system
 from authsvc.core.sealing import Sealer
-from authsvc.db.tables import RegistryEvent, SigningKey
+from authsvc.db.tables import RegistryEvent, SigningKey, User
 from authsvc.domain.certificates import DAY
 from authsvc.jobs import queue
+from tests.corp import Corp
 
 
 @pytest.fixture
@@ -108,3 +111,44 @@ def test_what_is_registered_runs(registered, built, add_key, name):
     with built.reading() as session:
         beats, newest = health.is_alive(session, health.WORKER, int(time.time())), keys.get_newest(session)
     assert (beats, newest.ends_at > time.time() + 80 * DAY) == (name == "beat", name == "renew")
+
+
+class TestSync:
+    """Directories are asked about their people now and then."""
+
+    @pytest.fixture
+    def corp(self, built) -> Corp:
+        made = Corp({"1": "dave", "2": "eve"})
+        for identity in made.everybody():
+            admit(built.engine, "corp", identity, 0, newcomers=True)
+        return made
+
+    @pytest.fixture
+    def with_corp(self, built, corp):
+        return replace(built, directories={"corp": corp})
+
+    def enabled(self, built) -> dict[str, bool]:
+        with built.reading() as session:
+            return {user.name: user.enabled for user in session.scalars(select(User))}
+
+    def test_who_vanished_is_disabled_and_logged(self, with_corp, corp, caplog):
+        del corp.people["2"]
+        queue.sync_once(with_corp)
+        assert self.enabled(with_corp) == {"dave": True, "eve": False}
+        assert "corp no longer knows eve" in caplog.text
+
+    def test_a_directory_that_is_away_is_logged(self, with_corp, corp, caplog):
+        corp.people = None
+        queue.sync_once(with_corp)
+        assert self.enabled(with_corp) == {"dave": True, "eve": True}
+        assert "corp was not asked about its people: corp does not answer" in caplog.text
+
+    @pytest.mark.parametrize(("minute", "due"), [(0, True), (15, True), (45, True), (7, False), (59, False)])
+    def test_it_is_due_every_so_many_minutes(self, with_corp, minute, due):
+        made = queue.make_queue(with_corp.settings)
+        queue.register(made, with_corp)
+        (task,) = [task for task in made._registry.periodic_tasks if type(task).__name__ == "sync"]
+        assert task.validate_datetime(datetime(2026, 11, 25, 3, minute)) is due  # noqa: DTZ001 (huey's are naive)
+
+    def test_without_a_directory_there_is_nothing_to_do(self, registered):
+        assert "sync" not in registered

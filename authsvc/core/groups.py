@@ -1,0 +1,168 @@
+"""Groups: people who are given roles together. Not here: roles of groups in projects (core/members.py).
+
+Our own groups' users are set here. A directory's or a provider's group is made when it is first seen at a login
+(core/onboarding.py), or ahead of that here; who belongs to it only its source says.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import delete as sql_delete
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from authsvc.core import audit, users
+from authsvc.core.rights import require
+from authsvc.db.tables import Group, GroupUser, Member, User
+from authsvc.domain.permissions import Actor, Right
+from authsvc.errors import AlreadyExists, Conflict, Invalid, NotFound
+from authsvc.identity.local import LocalBackend
+
+CREATE, LIST = Right("user-group", "create"), Right("user-group", "list")
+READ, UPDATE, DELETE = (Right("user-group", action) for action in ("read", "update", "delete"))
+LOCAL = LocalBackend.name
+MAX_NAME, MAX_KEY = 255, 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddGroup:
+    """A new group. `key` is what its source tells it by, such as a DN; "" for a group of our own."""
+
+    name: str
+    source: str = LOCAL
+    key: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Belonging:
+    """A user in a group."""
+
+    group: str
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A group as people want to see one."""
+
+    name: str
+    source: str
+    key: str
+    users: int
+    roles: int
+
+
+def add(session: Session, actor: Actor, command: AddGroup, now: int) -> Group:
+    """Add a group.
+
+    Raises:
+        Invalid: the name or the key breaks a rule.
+        AlreadyExists: the name is taken, or there is a group with this key.
+    """
+    require(actor, CREATE)
+    mistakes = {}
+    if not is_name(command.name):
+        mistakes["name"] = f"a group's name is 1 to {MAX_NAME} characters, none of them invisible at either end"
+    if (command.source == LOCAL) == bool(command.key) or len(command.key) > MAX_KEY:
+        mistakes["key"] = f"a directory's group has one, of at most {MAX_KEY} characters, and our own has none"
+    if mistakes:
+        raise Invalid(mistakes)
+    group = Group(name=command.name, source=command.source, key=command.key or None, created_at=now)
+    session.add(group)
+    try:
+        session.flush()
+    except IntegrityError as exc:
+        raise AlreadyExists(f"there is a group {command.name} already, or one with this key") from exc
+    detail = "" if command.source == LOCAL else f"{command.source} {command.key}"
+    audit.record(session, actor, "group.add", group.name, now, detail=detail)
+    return group
+
+
+def is_name(text: str) -> bool:
+    """Whether a group can be called so: directories use every script, and blanks."""
+    return 0 < len(text) <= MAX_NAME and text == text.strip() and text.isprintable()
+
+
+def get(session: Session, name: str) -> Group:
+    """The group of that name, letter by letter.
+
+    Raises:
+        NotFound: there is none.
+    """
+    group = session.scalar(select(Group).where(Group.name == name))
+    if group is None:
+        raise NotFound(f"there is no group {name}")
+    return group
+
+
+def list_all(session: Session, actor: Actor) -> Sequence[Listed]:
+    """Every group, by name."""
+    require(actor, LIST)
+    belonging = select(func.count()).where(GroupUser.group_id == Group.id).correlate(Group).scalar_subquery()
+    roles = select(func.count()).where(Member.group_id == Group.id).correlate(Group).scalar_subquery()
+    rows = session.execute(select(Group, belonging.label("users"), roles.label("roles")).order_by(Group.name))
+    return [Listed(row.Group.name, row.Group.source, row.Group.key or "", row.users, row.roles) for row in rows]
+
+
+def list_users(session: Session, actor: Actor, name: str) -> Sequence[User]:
+    """Who belongs to a group, as last seen, by name.
+
+    Raises:
+        NotFound: there is no such group.
+    """
+    require(actor, READ)
+    group = get(session, name)
+    inside = select(User).join(GroupUser, GroupUser.user_id == User.id)
+    return session.scalars(inside.where(GroupUser.group_id == group.id).order_by(User.name)).all()
+
+
+def add_user(session: Session, actor: Actor, command: Belonging, now: int) -> None:
+    """Put a user into a group of our own.
+
+    Raises:
+        NotFound: there is no such group or user.
+        Conflict: another source says who belongs to it.
+        AlreadyExists: the user does.
+    """
+    require(actor, UPDATE)
+    group, user = _own(session, command.group), users.get(session, command.user)
+    if session.get(GroupUser, (group.id, user.id)) is not None:
+        raise AlreadyExists(f"{user.name} is in {group.name} already")
+    session.add(GroupUser(group_id=group.id, user_id=user.id))
+    audit.record(session, actor, "group.user.add", f"{group.name}/{user.name}", now)
+
+
+def remove_user(session: Session, actor: Actor, command: Belonging, now: int) -> None:
+    """Take a user out of a group of our own.
+
+    Raises:
+        NotFound: there is no such group or user, or the user is not in it.
+        Conflict: another source says who belongs to it.
+    """
+    require(actor, UPDATE)
+    group, user = _own(session, command.group), users.get(session, command.user)
+    belonging = session.get(GroupUser, (group.id, user.id))
+    if belonging is None:
+        raise NotFound(f"{user.name} is not in {group.name}")
+    session.delete(belonging)
+    audit.record(session, actor, "group.user.remove", f"{group.name}/{user.name}", now)
+
+
+def delete(session: Session, actor: Actor, name: str, now: int) -> None:
+    """Delete a group and the roles that it was given. A directory's comes back, without them, when it is seen again.
+
+    Raises:
+        NotFound: there is no such group.
+    """
+    require(actor, DELETE)
+    group = get(session, name)
+    session.execute(sql_delete(Group).where(Group.id == group.id))
+    audit.record(session, actor, "group.delete", name, now)
+
+
+def _own(session: Session, name: str) -> Group:
+    group = get(session, name)
+    if group.source != LOCAL:
+        raise Conflict(f"{group.name} comes from {group.source}, which says who belongs to it")
+    return group

@@ -1,0 +1,118 @@
+import pytest
+from sqlalchemy import select
+
+from authsvc.core import groups, users
+from authsvc.core.groups import AddGroup, Belonging, Listed
+from authsvc.db.tables import AuditEvent
+from authsvc.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
+
+OPS = AddGroup(name="ops")
+STAFF = AddGroup(name="Staff", source="corp", key="cn=staff,dc=example,dc=org")
+
+
+def names(session, actor, group: str) -> list[str]:
+    return [user.name for user in groups.list_users(session, actor, group)]
+
+
+def last_event(session) -> tuple[str, str, str]:
+    event = session.scalars(select(AuditEvent).order_by(AuditEvent.id.desc()).limit(1)).one()
+    return event.action, event.object, event.detail
+
+
+@pytest.mark.parametrize(
+    ("command", "detail"), [(OPS, ""), (STAFF, "corp cn=staff,dc=example,dc=org")], ids=["ours", "a directory's"]
+)
+def test_a_group_is_added(session, cast, root, now, command, detail):
+    groups.add(session, root, command, now)
+    assert groups.list_all(session, root) == [Listed(command.name, command.source, command.key, 0, 0)]
+    assert last_event(session) == ("group.add", command.name, detail)
+
+
+@pytest.mark.parametrize("name", ["Betrieb & Netz", "运维", "ops-2", "a" * 255])
+def test_a_group_may_have_any_name_that_people_can_read(session, cast, root, now, name):
+    assert groups.add(session, root, AddGroup(name=name), now).name == name
+
+
+@pytest.mark.parametrize("name", ["", " ops", "ops ", "o\0ps", "ops\n", "o\u200bps", "a" * 256])
+def test_a_name_that_nobody_can_read_is_refused(session, cast, root, now, name):
+    with pytest.raises(Invalid, match="name: "):
+        groups.add(session, root, AddGroup(name=name), now)
+
+
+@pytest.mark.parametrize(("source", "key"), [("local", "cn=x"), ("corp", ""), ("corp", "k" * 513)])
+def test_a_key_is_a_directorys(session, cast, root, now, source, key):
+    with pytest.raises(Invalid, match="key: "):
+        groups.add(session, root, AddGroup(name="x", source=source, key=key), now)
+
+
+@pytest.mark.parametrize("again", [AddGroup(name="Staff"), AddGroup(name="other", source="corp", key=STAFF.key)])
+def test_a_name_and_a_key_are_there_once(session, cast, root, now, again):
+    groups.add(session, root, STAFF, now)
+    with pytest.raises(AlreadyExists):
+        groups.add(session, root, again, now)
+
+
+def test_a_user_is_put_in_and_taken_out(session, cast, root, now):
+    groups.add(session, root, OPS, now)
+    for user in ("Bob", "alice"):
+        groups.add_user(session, root, Belonging(group="ops", user=user), now)
+    assert (names(session, root, "ops"), last_event(session)[:2]) == (["alice", "bob"], ("group.user.add", "ops/alice"))
+    groups.remove_user(session, root, Belonging(group="ops", user="bob"), now)
+    assert (names(session, root, "ops"), last_event(session)[:2]) == (["alice"], ("group.user.remove", "ops/bob"))
+
+
+def test_a_user_is_in_a_group_once(session, cast, root, now):
+    groups.add(session, root, OPS, now)
+    groups.add_user(session, root, Belonging(group="ops", user="bob"), now)
+    with pytest.raises(AlreadyExists):
+        groups.add_user(session, root, Belonging(group="ops", user="bob"), now)
+
+
+@pytest.mark.parametrize("change", [groups.add_user, groups.remove_user])
+def test_only_its_source_says_who_is_in_a_directorys_group(session, cast, root, now, change):
+    groups.add(session, root, STAFF, now)
+    with pytest.raises(Conflict, match="corp, which says who belongs to it"):
+        change(session, root, Belonging(group="Staff", user="bob"), now)
+
+
+@pytest.mark.parametrize(("group", "user"), [("nowhere", "bob"), ("ops", "nobody"), ("ops", "bob")])
+def test_who_is_not_there_is_not_taken_out(session, cast, root, now, group, user):
+    groups.add(session, root, OPS, now)
+    with pytest.raises(NotFound):
+        groups.remove_user(session, root, Belonging(group=group, user=user), now)
+
+
+def test_a_deleted_user_is_in_no_group(session, cast, root, now):
+    groups.add(session, root, OPS, now)
+    groups.add_user(session, root, Belonging(group="ops", user="charlie"), now)
+    users.delete(session, root, users.DeleteUser(name="charlie"), now)
+    assert names(session, root, "ops") == []
+
+
+def test_a_deleted_group_is_gone(session, cast, root, now):
+    groups.add(session, root, OPS, now)
+    groups.add_user(session, root, Belonging(group="ops", user="bob"), now)
+    groups.delete(session, root, "ops", now)
+    assert (groups.list_all(session, root), last_event(session)[:2]) == ([], ("group.delete", "ops"))
+
+
+def test_a_group_that_is_not_there_is_named(session, cast, root):
+    with pytest.raises(NotFound, match="there is no group Ops"):
+        groups.list_users(session, root, "Ops")
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda session, actor, now: groups.add(session, actor, OPS, now),
+        lambda session, actor, _now: groups.list_all(session, actor),
+        lambda session, actor, _now: groups.list_users(session, actor, "ops"),
+        lambda session, actor, now: groups.add_user(session, actor, Belonging(group="ops", user="bob"), now),
+        lambda session, actor, now: groups.remove_user(session, actor, Belonging(group="ops", user="bob"), now),
+        lambda session, actor, now: groups.delete(session, actor, "ops", now),
+    ],
+    ids=["add", "list", "show", "add user", "remove user", "delete"],
+)
+def test_groups_are_the_administrators(session, cast, alice, now, use):
+    with pytest.raises(Forbidden):
+        use(session, alice, now)
