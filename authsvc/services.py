@@ -21,6 +21,8 @@ from authsvc.core.usage import Usage
 from authsvc.db.engine import HURRIED, Engine, Session, reading, transaction
 from authsvc.db.tables import SigningKey
 from authsvc.identity import Directory, PasswordBackend
+from authsvc.identity.federated import Federation
+from authsvc.identity.issuers import IssuerKeys
 from authsvc.identity.local import LocalBackend
 from authsvc.registry.client import RegistryClient
 from authsvc.settings import Settings
@@ -93,7 +95,8 @@ def build(settings: Settings, shared: Shared | None = None) -> Services:
     chain = [sources[name] for name in settings.chain]
     login = Login(engine, chain, throttle, shared.proofs, limits, newcomers=settings.onboard)
     standings = Standings(engine, token.grace, shared.last_known)
-    callers = Callers(engine, login, standings, throttle, Usage(engine), settings)
+    federation = Federation(IssuerKeys(settings.federation), token.issuer)
+    callers = Callers(engine, login, standings, throttle, Usage(engine), federation, settings)
     return Services(
         settings=settings,
         engine=engine,

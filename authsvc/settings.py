@@ -134,6 +134,17 @@ class ThrottleSettings(_Section):
     known_days: int = Field(30, ge=1, le=365)
 
 
+class FederationSettings(_Section):
+    """How the keys of external issuers are fetched, whose identity tokens robots take (identity/issuers.py).
+
+    `ca` is trusted beside the well-known CAs.
+    """
+
+    ca: Path | None = None
+    keys_ttl: int = Field(3_600, ge=60, le=86_400)
+    allow_http: bool = False
+
+
 class MetricsSettings(_Section):
     """Where nginx shows `/metrics` to Prometheus, as `127.0.0.1:9090`; empty: nowhere."""
 
@@ -248,6 +259,7 @@ class Settings(_Section):
     tls: TlsSettings = TlsSettings()
     password: PasswordSettings = PasswordSettings()
     throttle: ThrottleSettings = ThrottleSettings()
+    federation: FederationSettings = FederationSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 

@@ -42,6 +42,7 @@ UNGUARDED = {
     "refresh_tokens.replace": "belongs to a refresh that was just proved",
     "refresh_tokens.revoke_family": "answers a token that came back after its end, whoever shows it",
     "rights.require": "is the guard",
+    "robots.require_as_strong": "is a guard, too",
 }
 
 

@@ -7,7 +7,7 @@ Exit codes: 0 done; 1 refused or failed, with a sentence on standard error; 2 th
 import click
 
 from authsvc import __version__
-from authsvc.cli import accounts, doctor, groups, keys, machines, projects, run, trail
+from authsvc.cli import accounts, doctor, groups, keys, machines, projects, run, trail, trusts
 from authsvc.errors import AppError
 
 
@@ -51,3 +51,4 @@ for _command in (
     doctor.health,
 ):
     main.add_command(_command)
+machines.robot.add_command(trusts.trust)

@@ -56,6 +56,7 @@ def list_robots(*, project: str, as_json: bool) -> None:
                 "expires": _end(row.expires_at),
                 "last_used": _time(row.last_used_at),
                 "permissions": " ".join(row.permissions),
+                "trusts": " ".join(row.trusts),
             }
             for row in robots.list_all(w.session, w.actor, project)
         ]
@@ -86,7 +87,7 @@ def set_robot(name: str, *, enabled: bool | None, days: int | None, allowed: tup
     """Enable, disable or prolong a robot, or give it other rights in place of all it has."""
     with work() as w:
         given = tuple(map(robots.parse_permission, allowed)) or None
-        command = robots.ChangeRobot(name=_bare(w, name), enabled=enabled, days=days, permissions=given)
+        command = robots.ChangeRobot(name=bare(w, name), enabled=enabled, days=days, permissions=given)
         changed = robots.change(w.session, w.actor, command, w.now)
         facts = {"name": changed.name, "enabled": changed.enabled, "expires": _end(changed.expires_at)}
     done(facts, f"changed {name}", as_json=as_json)
@@ -98,7 +99,7 @@ def set_robot(name: str, *, enabled: bool | None, days: int | None, allowed: tup
 def refresh(name: str, *, as_json: bool) -> None:
     """Give a robot a new secret and print it, this once; the old one is refused at once."""
     with work() as w:
-        _tell_secret(w, robots.refresh(w.session, w.actor, _bare(w, name), w.now), as_json=as_json)
+        _tell_secret(w, robots.refresh(w.session, w.actor, bare(w, name), w.now), as_json=as_json)
 
 
 @robot.command(name="delete")
@@ -107,7 +108,7 @@ def refresh(name: str, *, as_json: bool) -> None:
 def delete_robot(name: str, *, as_json: bool) -> None:
     """Delete a robot."""
     with work() as w:
-        robots.delete(w.session, w.actor, _bare(w, name), w.now)
+        robots.delete(w.session, w.actor, bare(w, name), w.now)
     done({"name": name}, f"deleted {name}", as_json=as_json)
 
 
@@ -211,7 +212,7 @@ def revoke_refresh(token_id: int | None, *, user: str | None, every: bool, as_js
     done({"id": token_id, "user": user, "all": every}, "revoked", as_json=as_json)
 
 
-def _bare(w: Work, name: str) -> str:
+def bare(w: Work, name: str) -> str:
     """The name without its prefix, which a person may or may not have typed."""
     return name.removeprefix(w.settings.robot_prefix)
 

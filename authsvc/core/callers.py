@@ -17,11 +17,12 @@ from authsvc.core.standings import Standings
 from authsvc.core.throttle import Throttle
 from authsvc.core.usage import Usage
 from authsvc.db.engine import transaction
-from authsvc.domain import machine_secrets
+from authsvc.domain import machine_secrets, trusts
 from authsvc.domain.machine_secrets import Kind
 from authsvc.domain.names import canonical_user
 from authsvc.domain.permissions import ANONYMOUS, Actor, Credential, Role, pulls_only
 from authsvc.errors import Unauthenticated
+from authsvc.identity.federated import Federation
 from authsvc.settings import Settings
 
 WRONG = "wrong user name or password"
@@ -69,6 +70,7 @@ class Callers:
         standings: Standings,
         throttle: Throttle,
         usage: Usage,
+        federation: Federation,
         settings: Settings,
     ) -> None:
         self._engine = engine
@@ -76,6 +78,7 @@ class Callers:
         self._standings = standings
         self._throttle = throttle
         self._usage = usage
+        self._federation = federation
         self._settings = settings
 
     def identify(
@@ -108,15 +111,20 @@ class Callers:
         is_token = machine_secrets.is_kind(shown.password, Kind.ACCESS_TOKEN)
         return Credential.ACCESS_TOKEN if is_token else Credential.PASSWORD
 
-    def refuse(self, name: str, via: Credential, origin: Origin, reason: str, now: int) -> NoReturn:
+    def refuse(
+        self, name: str, via: Credential, origin: Origin, reason: str, now: int, *, detail: str = ""
+    ) -> NoReturn:
         """Write the audit row of a refused login, then refuse.
+
+        Args:
+            detail: what the audit row says in place of the reason; the caller does not learn it.
 
         Raises:
             Unauthenticated: always, with the reason.
         """
         claimed = Actor(name, via, Role.EVERYONE, source=origin.source, request_id=origin.request_id)
         with transaction(self._engine) as session:
-            audit.refused_login(session, claimed, reason, now)
+            audit.refused_login(session, claimed, detail or reason, now)
         raise Unauthenticated(reason)
 
     def _person(self, shown: Credentials, origin: Origin, projects: Collection[str], now: int) -> Caller:
@@ -152,15 +160,18 @@ class Callers:
         found = self._standings.of_access_token(digest, projects, now)
         name = canonical_user(shown.name)
         if found.account is None or found.account.name != name or _is_over(found.machine, now):
-            self._refuse_machine(name, Credential.ACCESS_TOKEN, shown.password, origin, WRONG_TOKEN, now)
+            self._refuse_machine(replace(shown, name=name), Credential.ACCESS_TOKEN, origin, WRONG_TOKEN, now)
         self._usage.used(Kind.ACCESS_TOKEN, found.machine, now)
         return self._caller(found, found.account, Credential.ACCESS_TOKEN, origin, now)
 
     def _robot(self, shown: Credentials, origin: Origin, projects: Collection[str], now: int) -> Caller:
         name = shown.name.removeprefix(self._settings.robot_prefix)
-        found = self._standings.of_robot(name, machine_secrets.digest(shown.password), projects, now)
-        if found.account is None or not found.account.enabled or _is_over(found.machine, now):
-            self._refuse_machine(shown.name, Credential.ROBOT, shown.password, origin, WRONG_ROBOT, now)
+        if trusts.is_identity_token(shown.password):
+            found = self._robot_of_job(name, shown, origin, projects, now)
+        else:
+            found = self._standings.of_robot(name, machine_secrets.digest(shown.password), projects, now)
+            if _barred(found, now) is not None:
+                self._refuse_machine(shown, Credential.ROBOT, origin, WRONG_ROBOT, now)
         self._usage.used(Kind.ROBOT, found.machine, now)
         actor = Actor(
             shown.name,
@@ -174,6 +185,17 @@ class Callers:
         )
         return Caller(actor, found)
 
+    def _robot_of_job(
+        self, name: str, shown: Credentials, origin: Origin, projects: Collection[str], now: int
+    ) -> Standing:
+        """The robot that an external issuer's identity token lets in. What is granted may outlive it."""
+        found = self._standings.of_robot_with_trusts(name, projects, now)
+        reason = _barred(found, now) or self._federation.refusal(shown.password, found.trusts, now)
+        if reason is not None:
+            detail = f"identity token refused: {reason}"
+            self._refuse_machine(shown, Credential.ROBOT, origin, WRONG_ROBOT, now, detail=detail)
+        return found
+
     def _refresh(self, shown: RefreshCredential, origin: Origin, projects: Collection[str], now: int) -> Caller:
         found = self._standings.of_refresh_token(machine_secrets.digest(shown.secret), projects, now)
         account, machine, via = found.account, found.machine, Credential.REFRESH_TOKEN
@@ -181,7 +203,7 @@ class Callers:
         if account is None or machine is None or machine.revoked or machine.is_over(now):
             if account is not None and machine is not None and machine.revoked:
                 self._note_reuse(account, machine, origin, now)
-            self._refuse_machine(name, via, shown.secret, origin, WRONG_REFRESH, now)
+            self._refuse_machine(Credentials(name, shown.secret), via, origin, WRONG_REFRESH, now)
         if not self._settings.token.refresh_tokens or not self._takes_password_of(account):
             self.refuse(name, via, origin, WRONG_REFRESH, now)
         if machine.service != shown.service or machine.version != account.version:
@@ -210,13 +232,14 @@ class Callers:
         return Caller(actor, found)
 
     def _refuse_machine(
-        self, name: str, via: Credential, secret: str, origin: Origin, reason: str, now: int
+        self, shown: Credentials, via: Credential, origin: Origin, reason: str, now: int, *, detail: str = ""
     ) -> NoReturn:
         # Only after it failed: these cannot be guessed, so a good one never waits for the counters.
         self._throttle.check(None, origin.source, now)
+        secret = shown.password
         self._throttle.failed(None, origin.source, secret, now)
         is_misspelt = secret.startswith(tuple(Kind)) and not machine_secrets.is_well_formed(secret)
-        self.refuse(name, via, origin, MISSPELT if is_misspelt else reason, now)
+        self.refuse(shown.name, via, origin, MISSPELT if is_misspelt else reason, now, detail=detail)
 
     def _note_reuse(self, account: Account, machine: Machine, origin: Origin, now: int) -> None:
         """With rotation, a token that comes back after its end was copied: what came of it is revoked, too."""
@@ -237,6 +260,15 @@ def _account_of(proof: Proof, found: Standing) -> Account | None:
     """The account, if the proof is of the password that it has now."""
     account = found.account
     return account if account is not None and account.version == proof.version else None
+
+
+def _barred(robot: Standing, now: int) -> str | None:
+    """Why a robot is not let in whatever it shows; None when nothing is against it."""
+    if robot.account is None:
+        return "there is no such robot"
+    if not robot.account.enabled:
+        return "the robot is disabled"
+    return "the robot has expired" if _is_over(robot.machine, now) else None
 
 
 def _is_over(machine: Machine | None, now: int) -> bool:

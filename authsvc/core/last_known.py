@@ -13,6 +13,7 @@ from authsvc.core.shared import Table
 from authsvc.core.standing import Account, Key, Machine, Standing
 from authsvc.domain import permissions
 from authsvc.domain.permissions import PULL, Grant, Limit
+from authsvc.domain.trusts import Rule, Trust
 
 _SLOT = 2_048
 _CHANGES = struct.Struct("<q")
@@ -60,6 +61,7 @@ def _packed(found: Standing) -> bytes:
         "machine": astuple(found.machine) if found.machine else None,
         "projects": [(one.name, one.public) for one in found.projects.values()],
         "grants": [astuple(replace(grant, rights=frozenset())) for grant in pulls],
+        "trusts": [astuple(trust) for trust in found.trusts],
         "limit": (PULL in found.limit.rights, found.limit.patterns) if found.limit else None,
     }
     return json.dumps(facts, default=list, separators=(",", ":")).encode()
@@ -75,7 +77,12 @@ def _unpacked(packed: bytes) -> Standing:
         grants=tuple(replace(Grant(*grant), rights=frozenset({PULL})) for grant in facts["grants"]),
         system_rights=frozenset(),
         limit=_limit(facts["limit"]),
+        trusts=tuple(_trust(*trust) for trust in facts["trusts"]),
     )
+
+
+def _trust(row_id: int, issuer: str, audience: str, jwks_url: str, rules: Sequence[Sequence[str]]) -> Trust:
+    return Trust(row_id, issuer, audience, jwks_url, tuple(Rule(*rule) for rule in rules))
 
 
 def _limit(packed: Sequence[Any] | None) -> Limit:

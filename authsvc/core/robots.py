@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from authsvc.core import audit, projects
 from authsvc.core.rights import facts, require
-from authsvc.db.tables import Project, Robot, RobotRight
+from authsvc.db.tables import Project, Robot, RobotRight, RobotTrust
 from authsvc.domain import machine_secrets, permissions
 from authsvc.domain.machine_secrets import Kind
 from authsvc.domain.permissions import (
@@ -89,7 +89,7 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A robot as people want to see one. `name` is without the prefix."""
+    """A robot as people want to see one. `name` is without the prefix; `trusts` are the issuers that it trusts."""
 
     name: str
     project: str
@@ -97,6 +97,7 @@ class Listed:
     expires_at: int | None
     last_used_at: int | None
     permissions: tuple[str, ...]
+    trusts: tuple[str, ...] = ()
 
 
 def add(session: Session, actor: Actor, command: AddRobot, now: int) -> Made:
@@ -154,7 +155,7 @@ def list_all(session: Session, actor: Actor, project: str = "") -> Sequence[List
     wanted = select(Robot, Project.name.label("project")).outerjoin(Project, Project.id == Robot.project_id)
     if owner is not None:
         wanted = wanted.where(Robot.project_id == owner.id)
-    given = _permissions_by_robot(session)
+    given, trusted = _permissions_by_robot(session), _issuers_by_robot(session)
     return [
         Listed(
             name=row.Robot.name,
@@ -163,6 +164,7 @@ def list_all(session: Session, actor: Actor, project: str = "") -> Sequence[List
             expires_at=row.Robot.expires_at,
             last_used_at=row.Robot.last_used_at,
             permissions=tuple(given.get(row.Robot.id, ())),
+            trusts=tuple(sorted(trusted.get(row.Robot.id, ()))),
         )
         for row in session.execute(wanted.order_by(Robot.name))
     ]
@@ -177,9 +179,9 @@ def change(session: Session, actor: Actor, command: ChangeRobot, now: int) -> Ro
         Forbidden: it has or would have rights that the actor has not.
     """
     robot = get(session, command.name)
-    require(actor, UPDATE, _owner(session, robot))
+    require(actor, UPDATE, project_of(session, robot))
     if command.permissions is None:
-        _require_as_strong(session, actor, robot)
+        require_as_strong(session, actor, robot)
     if command.enabled is not None:
         robot.enabled = command.enabled
     if command.days is not None:
@@ -205,8 +207,8 @@ def refresh(session: Session, actor: Actor, name: str, now: int) -> Made:
         Forbidden: it has rights that the actor has not.
     """
     robot = get(session, name)
-    require(actor, UPDATE, _owner(session, robot))
-    _require_as_strong(session, actor, robot)
+    require(actor, UPDATE, project_of(session, robot))
+    require_as_strong(session, actor, robot)
     secret = machine_secrets.render(Kind.ROBOT, os.urandom(machine_secrets.RANDOM_BYTES))
     robot.secret_hash = machine_secrets.digest(secret)
     audit.record(session, actor, "robot.secret", robot.name, now)
@@ -220,7 +222,7 @@ def delete(session: Session, actor: Actor, name: str, now: int) -> None:
         NotFound: there is no such robot.
     """
     robot = get(session, name)
-    require(actor, DELETE, _owner(session, robot))
+    require(actor, DELETE, project_of(session, robot))
     session.delete(robot)
     audit.record(session, actor, "robot.delete", robot.name, now)
 
@@ -305,14 +307,19 @@ def _require_own(actor: Actor, right: Right, project: permissions.Project | None
         raise Forbidden(f"{actor.name} cannot give {right}, not having it")
 
 
-def _require_as_strong(session: Session, actor: Actor, robot: Robot) -> None:
-    """Whoever gets a robot's secret, or lets it in again, has its rights: so they must have them already."""
+def require_as_strong(session: Session, actor: Actor, robot: Robot) -> None:
+    """Whoever gets a robot's secret, or says how it comes in, has its rights: so they must have them already.
+
+    Raises:
+        Forbidden: they do not.
+    """
     held = select(RobotRight, Project).outerjoin(Project, Project.id == RobotRight.project_id)
     for right, project in session.execute(held.where(RobotRight.robot_id == robot.id)).all():
         _require_own(actor, Right(right.resource, right.action), facts(project) if project else None)
 
 
-def _owner(session: Session, robot: Robot) -> permissions.Project | None:
+def project_of(session: Session, robot: Robot) -> permissions.Project | None:
+    """The project that the robot is of; None for one of the system."""
     project = session.get(Project, robot.project_id) if robot.project_id is not None else None
     return facts(project) if project else None
 
@@ -329,6 +336,13 @@ def _permissions_by_robot(session: Session) -> dict[int, list[str]]:
         right = row.RobotRight
         place = row.project or places.get(Reach(right.reach), "")
         found.setdefault(right.robot_id, []).append(f"{place}:{right.resource}:{right.action}")
+    return found
+
+
+def _issuers_by_robot(session: Session) -> dict[int, set[str]]:
+    found: dict[int, set[str]] = {}
+    for robot_id, issuer in session.execute(select(RobotTrust.robot_id, RobotTrust.issuer)):
+        found.setdefault(robot_id, set()).add(issuer)
     return found
 
 

@@ -9,7 +9,21 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, NamedTuple
 
-from sqlalchemy import Engine, FromClause, Select, and_, bindparam, case, func, literal, null, or_, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Engine,
+    FromClause,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    true,
+)
 
 from authsvc.db.engine import fetch
 from authsvc.db.tables import (
@@ -22,12 +36,14 @@ from authsvc.db.tables import (
     RefreshToken,
     Robot,
     RobotRight,
+    RobotTrust,
     RoleRight,
     SigningKey,
     User,
 )
-from authsvc.domain import permissions
+from authsvc.domain import permissions, trusts
 from authsvc.domain.permissions import MEMBER_ROLES, PROJECT, TOKEN_ACTIONS, Grant, Limit, Right, Role
+from authsvc.domain.trusts import Trust
 
 # What stands in place of a role where a robot's right is outside projects; no custom role can have this name.
 _OUTSIDE = "/"
@@ -40,6 +56,7 @@ class Way(Enum):
     ACCESS_TOKEN = "access token"
     REFRESH_TOKEN = "refresh token"
     ROBOT = "robot"
+    ROBOT_TRUSTS = "robot with its trusts"
 
 
 class Key(NamedTuple):
@@ -86,7 +103,10 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Everything that a decision needs. `key` is the id of the signing key, None when there is none."""
+    """Everything that a decision needs. `key` is the id of the signing key, None when there is none.
+
+    `trusts` are a robot's, where they were asked for.
+    """
 
     key: int | None
     account: Account | None
@@ -95,6 +115,7 @@ class Standing:
     grants: tuple[Grant, ...]
     system_rights: frozenset[Right]
     limit: Limit | None
+    trusts: tuple[Trust, ...] = ()
 
     def at(self, now: int) -> "Standing":
         """Without the grants that have ended."""
@@ -111,7 +132,8 @@ def read(engine: Engine, key: Key) -> tuple[Standing, int]:
     """
     values = {"name": key.name, "digest": key.digest, "projects": sorted(key.projects)}
     rows = fetch(engine, _STATEMENTS[key.way], values)
-    return _standing(rows), rows[0].changes
+    found = _standing(rows)
+    return (replace(found, trusts=_trusts(rows)) if key.way is Way.ROBOT_TRUSTS else found), rows[0].changes
 
 
 def _standing(rows: Sequence[Any]) -> Standing:
@@ -151,6 +173,15 @@ def _grants(rows: Collection[Any]) -> tuple[Grant, ...]:
     )
 
 
+def _trusts(rows: Collection[Any]) -> tuple[Trust, ...]:
+    """Each once: every one comes with every right."""
+    found = {row.trust: row for row in rows if row.trust is not None}
+    return tuple(
+        Trust(row.trust, row.issuer, row.audience, row.jwks_url, trusts.load(row.rules))
+        for _, row in sorted(found.items())
+    )
+
+
 def rights_of(role: str, custom: Collection[Right]) -> frozenset[Right]:
     """What a role gives: a built-in one what the table says, another what its rows say."""
     return PROJECT[Role(role)] if role in MEMBER_ROLES else frozenset(custom)
@@ -187,8 +218,7 @@ def _of_people(account: FromClause, **machine: Any) -> Select[Any]:  # noqa: ANN
     )
 
 
-def _of_robots() -> Select[Any]:
-    mine = and_(Robot.name == bindparam("name"), Robot.secret_hash == bindparam("digest"))
+def _of_robots(mine: ColumnElement[bool]) -> Select[Any]:
     here = and_(
         RobotRight.robot_id == Robot.id,
         or_(RobotRight.reach.in_(["system", "all"]), RobotRight.project_id == Project.id),
@@ -221,7 +251,14 @@ def _of_their_groups() -> Any:  # noqa: ANN401
     return Member.group_id.in_(select(GroupUser.group_id).where(GroupUser.user_id == User.id))
 
 
+def _with_trusts(robots: Select[Any]) -> Select[Any]:
+    columns = (RobotTrust.issuer, RobotTrust.audience, RobotTrust.jwks_url, RobotTrust.rules)
+    wanted = robots.add_columns(RobotTrust.id.label("trust"), *columns)
+    return wanted.outerjoin(RobotTrust, RobotTrust.robot_id == Robot.id)
+
+
 _MACHINE = ("machine", "expires_at", "revoked_at", "family", "service", "proved_version", "actions", "patterns")
+_ROBOT_NAME = Robot.name == bindparam("name")
 _PROJECT = (Project.name.label("project"), Project.public)
 
 
@@ -270,5 +307,6 @@ _STATEMENTS: Mapping[Way, Select[Any]] = {
         service=RefreshToken.service,
         proved_version=RefreshToken.password_version,
     ),
-    Way.ROBOT: _of_robots(),
+    Way.ROBOT: _of_robots(and_(_ROBOT_NAME, Robot.secret_hash == bindparam("digest"))),
+    Way.ROBOT_TRUSTS: _with_trusts(_of_robots(_ROBOT_NAME)),
 }

@@ -71,6 +71,10 @@ class Standings:
         """The robot of this name (without the prefix) whose secret has this digest. Raises as `of_user` does."""
         return self._find(Key(Way.ROBOT, name, digest, frozenset(projects)), now)
 
+    def of_robot_with_trusts(self, name: str, projects: Collection[str], now: int) -> Standing:
+        """The robot of this name (without the prefix), which showed no secret, with its trusts. Raises as `of_user`."""
+        return self._find(Key(Way.ROBOT_TRUSTS, name, "", frozenset(projects)), now)
+
     def _find(self, key: Key, now: int, *, anew: bool = False) -> Standing:
         asked_at = self._clock()
         with self._lock:

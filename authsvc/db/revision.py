@@ -2,7 +2,7 @@
 
 from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, select
 
-NEWEST = "0005"
+NEWEST = "0006"
 """The newest migration in `migrations/versions`, after which the tables are as `tables.py` says."""
 
 _VERSION = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))

@@ -330,3 +330,22 @@ class KnownSource(Base):
     account: Mapped[str] = mapped_column(Name, primary_key=True)
     source: Mapped[str] = mapped_column(Name, primary_key=True)
     ends_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class RobotTrust(Base):
+    """An external issuer whose identity tokens a robot takes in place of its secret, if their claims fit (`rules`).
+
+    `rules` is a JSON list of pairs of a claim and a pattern; without `jwks_url` the issuer says where its keys are.
+    """
+
+    __tablename__ = "robot_trusts"
+    __table_args__ = (Index(None, "robot_id"), _MARIADB)
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    robot_id: Mapped[int] = mapped_column(ForeignKey("robots.id", ondelete="CASCADE"))
+    issuer: Mapped[str] = mapped_column(Name)
+    audience: Mapped[str] = mapped_column(Name)
+    jwks_url: Mapped[str] = mapped_column(Name, default="")
+    rules: Mapped[str] = mapped_column(Text)
+    created_by: Mapped[str] = mapped_column(String(255))
+    created_at: Mapped[int] = mapped_column(BigInteger)

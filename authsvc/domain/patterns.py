@@ -1,7 +1,8 @@
-"""Patterns of repository names: `*` stands for anything within a component, `**` for anything at all.
+"""Patterns of names: `*` stands for anything within a part, `**` for anything at all.
 
-`acme/web-*` matches `acme/web-api` and not `acme/web-api/dev`; `acme/**` matches everything in acme. Matching takes
-time proportional to both lengths, so that no pattern can be made to hang the token service.
+`acme/web-*` matches `acme/web-api` and not `acme/web-api/dev`; `acme/**` matches everything in acme. Parts end at a
+slash, which is all that repositories know; claims have other separators, too (domain/trusts.py). Matching takes time
+proportional to both lengths, so that no pattern can be made to hang the token service.
 """
 
 import re
@@ -24,22 +25,27 @@ def parse(text: str) -> str:
     return text
 
 
-def matches(pattern: str, name: str) -> bool:
-    """Whether a repository's name is one that the pattern stands for; "" stands for all."""
+def matches(pattern: str, name: str, separators: str = "/") -> bool:
+    """Whether a name is one that the pattern stands for; "" stands for all.
+
+    Args:
+        separators: the characters at which a part ends, which `*` does not stand for.
+    """
     if not pattern:
         return True
     tokens = re.findall(r"\*\*|.", pattern)
     # The places in the pattern that the name so far can have led to.
     places = _with_empty(tokens, {0})
     for character in name:
-        moved = {_next(tokens, place, character) for place in places if place < len(tokens)}
+        is_within = character not in separators
+        moved = {_next(tokens, place, character, is_within=is_within) for place in places if place < len(tokens)}
         places = _with_empty(tokens, moved - {None})
     return len(tokens) in places
 
 
-def _next(tokens: list[str], place: int, character: str) -> int | None:
+def _next(tokens: list[str], place: int, character: str, *, is_within: bool) -> int | None:
     token = tokens[place]
-    if token == _ACROSS or (token == _WITHIN and character != "/"):
+    if token == _ACROSS or (token == _WITHIN and is_within):
         return place
     return place + 1 if token == character and token != _WITHIN else None
 

@@ -40,7 +40,7 @@ def test_robots_are_listed_for_scripts(run, read):
     run("robot add ci --project acme --allow acme:repository:push --days -1")
     first = {"project": "acme", "permissions": "acme:repository:pull acme:repository:push"}
     second = {"project": "", "permissions": "*:repository:pull"}
-    rest = {"enabled": True, "expires": "never", "last_used": ""}
+    rest = {"enabled": True, "expires": "never", "last_used": "", "trusts": ""}
     assert read("robot list") == [{"name": "robot$acme+ci"} | first | rest, {"name": "robot$ci"} | second | rest]
 
 
@@ -48,7 +48,7 @@ def test_robots_of_a_project_are_listed_for_people(run):
     run("robot add ci --allow *:repository:pull")
     run("robot add ci --project acme --allow acme:repository:pull --days -1")
     assert run("robot list --project acme").output.splitlines() == [
-        "NAME           PROJECT  ENABLED  EXPIRES  LAST USED  PERMISSIONS",
+        "NAME           PROJECT  ENABLED  EXPIRES  LAST USED  PERMISSIONS           TRUSTS",
         "robot$acme+ci  acme     yes      never               acme:repository:pull",
     ]
 

@@ -1,7 +1,7 @@
 import pytest
 from sqlalchemy import select
 
-from authsvc.core import access_tokens, robots, users
+from authsvc.core import access_tokens, robots, trusts, users
 from authsvc.core.access_tokens import AddToken
 from authsvc.core.callers import (
     MISSPELT,
@@ -16,12 +16,15 @@ from authsvc.core.login import Credentials
 from authsvc.core.refresh_tokens import NewToken
 from authsvc.core.refresh_tokens import add as add_refresh
 from authsvc.core.robots import AddRobot, ChangeRobot, Permission, Reach
+from authsvc.core.trusts import AddTrust
 from authsvc.core.users import SetEnabled
 from authsvc.db.tables import AuditEvent
 from authsvc.domain.permissions import CATALOG, PULL, Credential, Grant, Limit, Role
-from authsvc.errors import TooMany, Unauthenticated
+from authsvc.domain.trusts import Rule
+from authsvc.errors import TooMany, Unauthenticated, Unavailable
 from tests.conftest import NOW
 from tests.factories import ORIGIN, PASSWORD, make_grant
+from tests.issuer import AUDIENCE, github, running
 
 DAY = 86_400
 REFRESHING = {"TOKEN__REFRESH_TOKENS": "true"}
@@ -363,3 +366,136 @@ def test_a_failure_is_no_use(built, identify, monkeypatch, name, secret):
     with pytest.raises(Unauthenticated):
         identify(name, secret)
     assert seen == []
+
+
+# Jobs, by identity tokens of an issuer that their robot trusts
+
+FEDERATED = setting(FEDERATION__ALLOW_HTTP="true")
+MAIN = Rule("ref", "refs/heads/main")
+
+
+@pytest.fixture(scope="module")
+def module_issuer():
+    with running() as started:
+        yield started
+
+
+@pytest.fixture
+def issuer(module_issuer, built, secrets, settings, root):
+    """An issuer that the robot `ci` trusts where the branch is main."""
+    command = AddTrust(robot="ci", issuer=module_issuer.url, audience=AUDIENCE, rules=(MAIN,))
+    with built.transaction() as session:
+        trusts.add(session, root, command, settings, NOW)
+    return module_issuer
+
+
+@pytest.fixture
+def job(identify, issuer):
+    """Show a job's token for a robot."""
+
+    def ask(name: str = "robot$ci", now: int = NOW, **claims):
+        return identify(name, issuer.sign(github(issuer.url, now, **claims)), now)
+
+    return ask
+
+
+@FEDERATED
+def test_a_job_is_its_robot(job, identify):
+    caller = job()
+    assert caller.actor == identify("robot$ci", "robot").actor
+    assert (caller.actor.name, caller.actor.via) == ("robot$ci", Credential.ROBOT)
+
+
+@FEDERATED
+def test_a_job_of_another_branch_is_refused_and_the_trail_says_why(job, refusals):
+    with pytest.raises(Unauthenticated) as refused:
+        job(ref="refs/heads/x")
+    why = 'identity token refused: claim ref is "refs/heads/x", the rule wants refs/heads/main'
+    assert (str(refused.value), refusals()) == (WRONG_ROBOT, [("robot$ci", "robot", why)])
+
+
+@FEDERATED
+def test_a_job_of_an_unknown_robot_is_refused(job, refusals):
+    with pytest.raises(Unauthenticated, match=WRONG_ROBOT):
+        job("robot$other")
+    assert refusals() == [("robot$other", "robot", "identity token refused: there is no such robot")]
+
+
+@FEDERATED
+def test_a_robot_without_a_trust_takes_no_token(built, job, root, refusals):
+    with built.transaction() as session:
+        (listed,) = trusts.list_all(session, root)
+        trusts.remove(session, root, "ci", listed.trust.id, NOW)
+    with pytest.raises(Unauthenticated, match=WRONG_ROBOT):
+        job()
+    assert "no trust names" in refusals()[0][2]
+
+
+@FEDERATED
+def test_a_trust_that_was_removed_counts_for_a_token_that_was_just_good(built, job, root):
+    job()
+    with built.transaction() as session:
+        trusts.remove(session, root, "ci", trusts.list_all(session, root)[0].trust.id, NOW)
+    with pytest.raises(Unauthenticated, match=WRONG_ROBOT):
+        job()
+
+
+@FEDERATED
+def test_a_disabled_robot_takes_no_token_that_was_just_good(built, job, root, refusals):
+    job()
+    with built.transaction() as session:
+        robots.change(session, root, ChangeRobot(name="ci", enabled=False), NOW)
+    with pytest.raises(Unauthenticated, match=WRONG_ROBOT):
+        job()
+    assert refusals() == [("robot$ci", "robot", "identity token refused: the robot is disabled")]
+
+
+@FEDERATED
+def test_a_robot_that_has_expired_takes_no_token(job, refusals):
+    assert job(now=NOW + 30 * DAY - 1).actor.name == "robot$ci"
+    with pytest.raises(Unauthenticated, match=WRONG_ROBOT):
+        job(now=NOW + 30 * DAY)
+    assert refusals() == [("robot$ci", "robot", "identity token refused: the robot has expired")]
+
+
+@FEDERATED
+@pytest.mark.parametrize("name", ["bob", "root", "ci"])
+def test_a_persons_name_takes_no_identity_token(job, refusals, name):
+    with pytest.raises(Unauthenticated, match=WRONG):
+        job(name)
+    assert refusals() == [(name, "password", WRONG)]
+
+
+@FEDERATED
+def test_a_good_job_never_asks_the_throttle_and_its_use_is_noted(built, job, throttled, monkeypatch):
+    seen = []
+    monkeypatch.setattr(built.callers._usage, "used", lambda *given: seen.append(given))
+    job()
+    assert (throttled, len(seen)) == ([], 1)
+
+
+@FEDERATED
+def test_a_refused_job_counts_for_its_source_alone(job, throttled):
+    with pytest.raises(Unauthenticated):
+        job(ref="refs/heads/x")
+    assert throttled == [("check", None, ORIGIN.source), ("failed", None, ORIGIN.source)]
+
+
+@setting(FEDERATION__ALLOW_HTTP="true", THROTTLE__SOURCE_FAILURES="1")
+def test_a_source_with_too_many_refused_jobs_lets_good_ones_in(job):
+    with pytest.raises(Unauthenticated):
+        job(ref="refs/heads/x")
+    with pytest.raises(TooMany):
+        job(ref="refs/heads/y")
+    assert job().actor.name == "robot$ci"
+
+
+@FEDERATED
+def test_while_the_issuer_is_away_jobs_are_told_so_and_nobody_else(built, identify, issuer, refusals):
+    token = issuer.sign(github(issuer.url, NOW))
+    issuer.stop()
+    with pytest.raises(Unavailable, match="does not answer"):
+        identify("robot$ci", token)
+    issuer.start()
+    assert [identify("robot$ci", "robot").actor.name, identify("bob").actor.name] == ["robot$ci", "bob"]
+    assert refusals() == []

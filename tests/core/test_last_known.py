@@ -5,6 +5,7 @@ import pytest
 from authsvc.core.last_known import LastKnown
 from authsvc.core.standing import Account, Key, Machine, Standing, Way
 from authsvc.domain.permissions import PULL, PUSH, Limit, Project, Role
+from authsvc.domain.trusts import Rule, Trust
 from tests.factories import make_grant
 
 KEY = Key(Way.USER, "bob", "", frozenset({"acme", "open"}))
@@ -38,6 +39,12 @@ def test_what_a_pull_needs_is_kept_and_nothing_else(known):
 def test_a_grant_without_pulls_is_not_kept(known):
     known.keep(KEY, replace(BOB, grants=(replace(DEVELOPER, rights=frozenset({PUSH})),)), 1, 100.0)
     assert known.find(KEY, 0.0).grants == ()
+
+
+def test_a_robots_trusts_are_kept(known):
+    trusts = (Trust(1, "https://a", "b", "", (Rule("sub", "x"), Rule("ref", "y"))), Trust(2, "https://c", "d", "e", ()))
+    known.keep(KEY, replace(BOB, trusts=trusts), 1, 100.0)
+    assert known.find(KEY, 0.0).trusts == trusts
 
 
 @pytest.mark.parametrize("machine", [None, MACHINE])

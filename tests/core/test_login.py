@@ -17,6 +17,8 @@ from authsvc.db.engine import reading, transaction
 from authsvc.db.tables import AuditEvent, User
 from authsvc.errors import TooMany, Unauthenticated, Unavailable
 from authsvc.identity import Identity, Verdict, passwords
+from authsvc.identity.federated import Federation
+from authsvc.identity.issuers import IssuerKeys
 from authsvc.settings import ThrottleSettings
 from tests.factories import ORIGIN, PASSWORD, make_user
 
@@ -69,7 +71,9 @@ def identify(engine, settings, now):
 
     def ask(source: Source, credentials: Credentials, origin: Origin = ORIGIN) -> None:
         throttle = Throttle(engine, b"k" * 32, settings.throttle)
-        callers = Callers(engine, make_login(engine, [source]), Standings(engine, 0), throttle, Usage(engine), settings)
+        federation = Federation(IssuerKeys(settings.federation), settings.token.issuer)
+        usage, standings = Usage(engine), Standings(engine, 0)
+        callers = Callers(engine, make_login(engine, [source]), standings, throttle, usage, federation, settings)
         callers.identify(credentials, origin, [], now)
 
     return ask

@@ -3,16 +3,18 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import update
 
-from authsvc.core import groups, members, refresh_tokens, roles, standing, users
+from authsvc.core import groups, members, refresh_tokens, roles, standing, trusts, users
 from authsvc.core.members import SetMember
 from authsvc.core.roles import SetRole
 from authsvc.core.standings import Standings
+from authsvc.core.trusts import AddTrust
 from authsvc.core.users import SetEnabled
 from authsvc.db.engine import transaction
 from authsvc.db.tables import User
 from authsvc.domain.machine_secrets import digest
 from authsvc.domain.permissions import CATALOG, PROJECT, PULL, PUSH, Grant, Limit, Role
 from authsvc.domain.permissions import Project as Facts
+from authsvc.domain.trusts import Rule, Trust
 from tests.conftest import NOW
 from tests.core.conftest import statements
 from tests.factories import make_grant
@@ -28,7 +30,8 @@ def test_each_kind_of_credential_is_one_statement(engine, secrets, now, projects
         Standings(engine, 0).of_access_token(digest(secrets["access"]), projects, now)
         Standings(engine, 0).of_refresh_token(digest(secrets["refresh"]), projects, now)
         Standings(engine, 0).of_robot("ci", digest(secrets["ci"]), projects, NOW)
-    assert [statement.split()[0] for statement in seen] == ["SELECT"] * 4
+        Standings(engine, 0).of_robot_with_trusts("ci", projects, NOW)
+    assert [statement.split()[0] for statement in seen] == ["SELECT"] * 5
 
 
 @pytest.mark.parametrize("name", ["", "nobody", "Bob", "bob ", "robot$ci"])
@@ -248,3 +251,36 @@ class TestGroups:
         with transaction(engine) as session:
             session.execute(update(User).where(User.name == "charlie").values(admin_by_source=True))
         assert Standings(engine, 0).of_user("charlie", [], now).account.admin is True
+
+
+@pytest.fixture
+def trusted(engine, secrets, root, settings, now) -> tuple[Trust, ...]:
+    """Two issuers that the robot `ci` trusts."""
+    commands = [
+        AddTrust(robot="ci", issuer=issuer, audience="a", rules=(Rule("sub", "x"), Rule("ref", "*")), whole_issuer=True)
+        for issuer in ("https://two.example.com", "https://one.example.com")
+    ]
+    with transaction(engine) as session:
+        return tuple(trusts.add(session, root, command, settings, now) for command in commands)
+
+
+@pytest.mark.parametrize("projects", [[], ["acme"], ["acme", "open", "nowhere"]])
+def test_a_robot_has_its_trusts_and_the_same_rights(engine, trusted, secrets, now, projects):
+    found = Standings(engine, 0).of_robot_with_trusts("ci", projects, now)
+    assert found.trusts == trusted
+    assert replace(found, trusts=()) == Standings(engine, 0).of_robot("ci", digest(secrets["ci"]), projects, now)
+
+
+def test_trusts_are_the_robots_own(engine, trusted, now):
+    assert Standings(engine, 0).of_robot_with_trusts("acme+ci", ["acme"], now).trusts == ()
+
+
+def test_who_is_no_robot_has_no_trusts(engine, trusted, now):
+    found = Standings(engine, 0).of_robot_with_trusts("bob", ["acme"], now)
+    assert (found.account, found.trusts, found.grants) == (None, (), ())
+
+
+def test_one_who_shows_a_token_is_not_taken_for_one_who_showed_the_secret(engine, trusted, secrets, now):
+    known = Standings(engine, 0)
+    known.of_robot_with_trusts("ci", ["acme"], now)
+    assert known.of_robot("ci", "", ["acme"], now).account is None
