@@ -8,7 +8,8 @@ POLICY := /usr/sbin/policy-rc.d
 
 RUN_PACKAGES  := nginx docker-registry
 TEST_PACKAGES := $(RUN_PACKAGES) mariadb-server redis-server skopeo podman buildah docker.io docker-compose iptables \
-                 debootstrap faketime notary curl openssl procps
+                 debootstrap faketime notary curl openssl procps slapd samba-ad-dc samba-ad-provision \
+                 samba-dsdb-modules ldb-tools
 BENCH_PACKAGES := $(TEST_PACKAGES) wrk
 
 .PHONY: run packages test-packages bench-packages check test fuzz bench profile faults clean

@@ -23,6 +23,7 @@ from authsvc.db.tables import SigningKey
 from authsvc.identity import Directory, PasswordBackend
 from authsvc.identity.federated import Federation
 from authsvc.identity.issuers import IssuerKeys
+from authsvc.identity.ldap import LdapBackend
 from authsvc.identity.local import LocalBackend
 from authsvc.registry.client import RegistryClient
 from authsvc.settings import Settings
@@ -91,7 +92,7 @@ def build(settings: Settings, shared: Shared | None = None) -> Services:
     sealer = Sealer.from_file(settings.paths.master_key)
     throttle = Throttle(engine, sealer.derive("throttle"), settings.throttle)
     limits = Limits(ttl=token.proof_ttl, grace=token.grace, room=settings.web.threads * 3 // 4 or 1)
-    sources = _sources(engine)
+    sources = _sources(engine, settings)
     chain = [sources[name] for name in settings.chain]
     login = Login(engine, chain, throttle, shared.proofs, limits, newcomers=settings.onboard)
     standings = Standings(engine, token.grace, shared.last_known)
@@ -123,9 +124,13 @@ def _key_finder(engine: Engine) -> Callable[[int], SigningKey | None]:
     return find
 
 
-def _sources(engine: Engine) -> dict[str, PasswordBackend]:
+def _sources(engine: Engine, settings: Settings) -> dict[str, PasswordBackend]:
     """Every source that checks passwords, by its name."""
-    return {LocalBackend.name: _local(engine)}
+    return {LocalBackend.name: _local(engine)} | _directories(settings)
+
+
+def _directories(settings: Settings) -> dict[str, PasswordBackend]:
+    return {name: LdapBackend(name, directory) for name, directory in settings.ldap.items()}
 
 
 def _local(engine: Engine) -> LocalBackend:

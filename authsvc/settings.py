@@ -6,12 +6,21 @@
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic.networks import IPvAnyNetwork
 
 from authsvc.errors import Misconfigured
@@ -22,6 +31,23 @@ PREFIX = "AUTHSVC_"
 def _split(value: object) -> object:
     """A list given as one comma-separated text, which is how an environment variable gives it."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _split_names(value: object) -> object:
+    """The same with semicolons, for names that have commas, such as DNs."""
+    return [part.strip() for part in value.split(";") if part.strip()] if isinstance(value, str) else value
+
+
+LdapUrl = Annotated[str, Field(pattern=r"^ldaps?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?$")]
+
+
+def _not_local(name: str) -> str:
+    if name == "local":
+        raise ValueError("local is the name of the accounts that are kept here")
+    return name
+
+
+SourceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$"), AfterValidator(_not_local)]
 
 
 class _Section(BaseModel):
@@ -145,6 +171,119 @@ class FederationSettings(_Section):
     allow_http: bool = False
 
 
+Matcher = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9.;-]*=[A-Za-z][A-Za-z0-9.;:-]*$")]
+"""How a person belongs to a group: `attribute of the person=attribute of the group`; `dn` is either's DN."""
+
+IN_CHAIN = "dn=member:1.2.840.113556.1.4.1941:"
+PRIMARY_GROUP = "primaryGroupID=objectSid"
+
+ACTIVE_DIRECTORY: Mapping[str, object] = {
+    "user_filter": "(&(objectCategory=person)(objectClass=user))",
+    "login_attributes": ("sAMAccountName", "userPrincipalName", "mail"),
+    "name_attribute": "sAMAccountName",
+    "id_attribute": "objectGUID",
+    "group_filter": "(objectClass=group)",
+    "group_matchers": (IN_CHAIN, PRIMARY_GROUP),
+}
+"""What `type = "active-directory"` changes among the defaults of a directory."""
+
+
+def _parenthesised(text: str) -> str:
+    """A filter (RFC 4515) whose parentheses match; those around it may be left out."""
+    depth = lowest = 0
+    for character in text.strip():
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        lowest = min(depth, lowest)
+    if depth or lowest:
+        raise ValueError("the parentheses of this filter do not match")
+    return f"({text.strip()})" if text.strip() and not text.strip().startswith("(") else text.strip()
+
+
+Filter = Annotated[str, AfterValidator(_parenthesised)]
+DN = Annotated[str, Field(pattern=r"^([A-Za-z0-9.-]+ *=.*)?$")]
+Scope = Literal["subtree", "one", "base"]
+
+
+class LdapSettings(_Section):
+    """A directory, LDAP (RFC 4511) or Active Directory; README's chapter on directories says what each means."""
+
+    type: Literal["openldap", "active-directory"] = "openldap"
+    urls: Annotated[tuple[LdapUrl, ...], BeforeValidator(_split)] = Field(min_length=1)
+    starttls: bool = False
+    verify: bool = True
+    ca_certificate: Path | None = None
+    client_certificate: Path | None = None
+    client_key: Path | None = None
+    bind_dn: str = ""
+    bind_password: SecretStr | None = Field(None, min_length=1)
+    bind_template: str = Field("", pattern=r"^([A-Za-z0-9.-]+=[^{}]*\{name\}[^{}]*)?$")
+    base: DN = Field(min_length=1)
+    user_base: DN = ""
+    user_scope: Scope = "subtree"
+    user_filter: Filter = "(objectClass=person)"
+    login_attributes: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(("uid",), min_length=1)
+    name_attribute: str = Field("uid", min_length=1)
+    email_attribute: str = "mail"
+    id_attribute: str = "entryUUID"
+    domain: str = ""
+    group_base: DN = ""
+    group_scope: Scope = "subtree"
+    group_filter: Filter = ""
+    group_name_attribute: str = Field("cn", min_length=1)
+    group_matchers: Annotated[tuple[Matcher, ...], BeforeValidator(_split)] = (
+        "dn=member",
+        "dn=uniqueMember",
+        "uid=memberUid",
+    )
+    group_depth: int = Field(0, ge=0, le=20)
+    admin_groups: Annotated[tuple[str, ...], BeforeValidator(_split_names)] = ()
+    referral_hosts: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
+    page_size: int = Field(500, ge=1, le=10_000)
+    connect_timeout: float = Field(2.0, ge=0.1, le=10)
+    timeout: float = Field(5.0, ge=0.2, le=12)
+    pool_size: int = Field(8, ge=1, le=256)
+    pool_age: int = Field(300, ge=1, le=86_400)
+    cooldown: float = Field(10.0, ge=0.1, le=600)
+
+    @property
+    def is_active_directory(self) -> bool:
+        """Whether it has Active Directory's attributes and dates."""
+        return self.type == "active-directory"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset(cls, given: object) -> object:
+        is_one = isinstance(given, dict) and given.get("type") == "active-directory"
+        return {**ACTIVE_DIRECTORY, **given} if is_one and isinstance(given, dict) else given
+
+    @model_validator(mode="after")
+    def _no_contradiction(self) -> "LdapSettings":
+        for is_so, sentence in self._contradictions():
+            if is_so:
+                raise ValueError(sentence)
+        return self
+
+    def _contradictions(self) -> Iterator[tuple[bool, str]]:
+        has_ldaps = any(url.startswith("ldaps:") for url in self.urls)
+        has_tls = has_ldaps or self.starttls
+        has_files = bool(self.ca_certificate or self.client_certificate)
+        yield has_ldaps and self.starttls, "starttls is for ldap://, and a URL says ldaps://"
+        yield has_files and not has_tls, "certificates need ldaps:// or starttls"
+        yield not self.verify and self.ca_certificate is not None, "ca_certificate has no use while verify is off"
+        yield (
+            (self.client_certificate is None) != (self.client_key is None),
+            ("client_certificate and client_key go together"),
+        )
+        yield bool(self.bind_dn) != bool(self.bind_password), "bind_dn and bind_password go together"
+        yield bool(self.bind_template and self.bind_dn), "bind_template binds as the person, bind_dn as a service"
+        yield self.connect_timeout > self.timeout, "connect_timeout is part of timeout and cannot be longer"
+        yield bool(self.admin_groups) and not self.group_matchers, "admin_groups need group_matchers"
+        yield (
+            self.group_depth > 0 and not any(one.startswith("dn=") for one in self.group_matchers),
+            ("group_depth needs a matcher that begins with dn="),
+        )
+
+
 class MetricsSettings(_Section):
     """Where nginx shows `/metrics` to Prometheus, as `127.0.0.1:9090`; empty: nowhere."""
 
@@ -252,6 +391,7 @@ class Settings(_Section):
     sync_minutes: int = Field(15, ge=0, le=1_440)
     token: TokenSettings = TokenSettings()
     services: dict[str, ServiceSettings] = {}
+    ldap: dict[SourceName, LdapSettings] = {}
     database: DatabaseSettings = DatabaseSettings()
     queue: QueueSettings = QueueSettings()
     web: WebSettings = WebSettings()
@@ -275,7 +415,7 @@ class Settings(_Section):
 
     def _directories(self) -> tuple[str, ...]:
         """The names of the configured sources that are not our own."""
-        return ()
+        return tuple(self.ldap)
 
     @model_validator(mode="after")
     def _known_sources(self) -> "Settings":

@@ -7,11 +7,12 @@ import pytest
 from pydantic import BaseModel
 
 from authsvc.domain.permissions import MEMBER_ROLES, PROJECT_MATRIX, Role
-from authsvc.settings import Settings
+from authsvc.settings import ACTIVE_DIRECTORY, LdapSettings, Settings
 
 README = Path(__file__).parent.parent / "README.md"
 ROLES = ("resource", *MEMBER_ROLES, Role.VISITOR)
 SETTINGS = ("setting", "default", "meaning")
+IN_DIRECTORY = ("setting of a directory", "default", "meaning")
 
 
 def cells(line: str) -> tuple[str, ...]:
@@ -32,16 +33,26 @@ def table(*head: str) -> dict[str, tuple[str, ...]]:
     return {name: row for name, row in rows.items() if name.strip("-: ")}
 
 
+def shown(value: object) -> str:
+    if value in (None, "", ()):
+        return ""
+    return (
+        ", ".join(value) if isinstance(value, tuple) else str(value) if isinstance(value, str) else str(value).lower()
+    )
+
+
 def default_settings(section: BaseModel, prefix: str = "") -> Iterator[tuple[str, str]]:
     for name in type(section).model_fields:
         value = getattr(section, name)
         if isinstance(value, BaseModel):
             yield from default_settings(value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", "" if value in (None, "", ()) else str(value).lower()
+            yield f"{prefix}{name}", shown(value)
 
 
 DEFAULTS = dict(default_settings(Settings()))
+DIRECTORY = LdapSettings.model_construct(urls=(), base="")
+IN_DIRECTORIES = {name: shown(getattr(DIRECTORY, name)) for name in LdapSettings.model_fields}
 
 
 @pytest.mark.parametrize("resource", PROJECT_MATRIX)
@@ -57,6 +68,21 @@ def test_readme_has_no_right_that_the_code_has_not():
 def test_readme_has_each_setting_with_its_default(setting):
     default, meaning = table(*SETTINGS).get(setting, ("missing", ""))
     assert (default, bool(meaning)) == (DEFAULTS[setting], True)
+
+
+@pytest.mark.parametrize("setting", IN_DIRECTORIES)
+def test_readme_has_each_setting_of_a_directory_with_its_default(setting):
+    default, meaning = table(*IN_DIRECTORY).get(setting, ("missing", ""))
+    assert (default, bool(meaning)) == (IN_DIRECTORIES[setting], True)
+
+
+def test_readme_has_no_setting_of_a_directory_that_the_code_has_not():
+    assert table(*IN_DIRECTORY).keys() <= IN_DIRECTORIES.keys()
+
+
+def test_readme_has_what_active_directory_changes():
+    changed = {name: (shown(value),) for name, value in ACTIVE_DIRECTORY.items()}
+    assert table("setting of a directory", "default with `active-directory") == changed
 
 
 def test_readme_has_no_setting_that_the_code_has_not():

@@ -7,7 +7,7 @@ Exit codes: 0 done; 1 refused or failed, with a sentence on standard error; 2 th
 import click
 
 from authsvc import __version__
-from authsvc.cli import accounts, doctor, groups, keys, machines, projects, run, trail, trusts
+from authsvc.cli import accounts, doctor, groups, keys, ldap, machines, projects, run, trail, trusts
 from authsvc.errors import AppError
 
 
@@ -46,6 +46,7 @@ for _command in (
     machines.refresh_token,
     keys.key,
     projects.explain,
+    ldap.ldap,
     trail.audit,
     doctor.doctor,
     doctor.health,

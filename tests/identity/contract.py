@@ -36,7 +36,20 @@ class PasswordBackendContract:
         assert backend.check("bob", "wrong") is Verdict.REFUSED
 
     @pytest.mark.parametrize(
-        "password", [PASSWORD.upper(), PASSWORD + " ", " " + PASSWORD, PASSWORD + "\0", "\0", "x" * 65_536]
+        "password",
+        [
+            PASSWORD.upper(),
+            PASSWORD + " ",
+            " " + PASSWORD,
+            PASSWORD + "\0",
+            "\0",
+            " ",
+            "*",
+            "()*\\",
+            "pässwörd",
+            "x" * 1_000,
+            "x" * 65_536,
+        ],
     )
     def test_a_password_that_is_almost_right_is_refused(self, backend, password):
         assert backend.check("bob", password) is Verdict.REFUSED
@@ -57,6 +70,9 @@ class PasswordBackendContract:
             "b" * 10_240,
             "",
             "' OR 1=1 --",
+            "j(y)*",
+            "böb",
+            "bob,ou=people",
         ],
     )
     def test_a_name_it_does_not_know_is_left_to_the_next_source(self, backend, name):

@@ -1,0 +1,103 @@
+"""`authsvc ldap`: whether directories answer, and what they say about somebody."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+
+import click
+
+from authsvc import settings
+from authsvc.cli.output import json_option, show
+from authsvc.errors import NotFound
+from authsvc.identity.ldap import Description, LdapBackend
+from authsvc.identity.ldap_groups import Membership
+from authsvc.identity.ldap_probe import probe
+from authsvc.settings import LdapSettings
+
+
+@click.group()
+def ldap() -> None:
+    """Directories: LDAP and Active Directory."""
+
+
+@ldap.command()
+@click.argument("source", required=False)
+@json_option
+@click.pass_context
+def check(ctx: click.Context, source: str | None, *, as_json: bool) -> None:
+    """Try the directory SOURCE (each one when none is named): its servers, TLS, the bind, searches.
+
+    Exits with 1 when a step fails.
+    """
+    steps = [(name, step) for name, directory in _directories(source).items() for step in probe(directory)]
+    rows = [
+        {
+            "source": name,
+            "server": step.server,
+            "step": step.step,
+            "ok": step.is_well,
+            "ms": step.milliseconds,
+            "result": step.message,
+            "mend": step.mend,
+        }
+        for name, step in steps
+    ]
+    show(rows, as_json=as_json, empty="there is no directory in the settings")
+    ctx.exit(0 if all(step.is_well for _, step in steps) else 1)
+
+
+@ldap.command()
+@click.argument("name")
+@click.option("--source", help="The directory to ask; each one when left out.")
+@json_option
+def user(name: str, source: str | None, *, as_json: bool) -> None:
+    """What the directories say about the person NAME, by any of their names."""
+    found = dict(_descriptions(name, source))
+    if not found:
+        raise NotFound(f"no directory has {name}")
+    if as_json:
+        click.echo(json.dumps([_facts(*item) for item in found.items()], ensure_ascii=False, indent=2))
+        return
+    for place, description in found.items():
+        _print(place, description)
+
+
+def _descriptions(name: str, source: str | None) -> Iterator[tuple[str, Description]]:
+    for place, directory in _directories(source).items():
+        with closing(LdapBackend(place, directory)) as backend:
+            description = backend.describe(name)
+        if description is not None:
+            yield place, description
+
+
+def _directories(source: str | None) -> Mapping[str, LdapSettings]:
+    directories = settings.load().ldap
+    if source is not None and source not in directories:
+        raise click.BadParameter(f"one of {', '.join(directories) or 'none'}", param_hint="SOURCE")
+    return directories if source is None else {source: directories[source]}
+
+
+def _facts(source: str, description: Description) -> dict[str, object]:
+    identity = description.identity
+    return {
+        "source": source,
+        "dn": description.dn,
+        "name": identity.name,
+        "email": identity.email,
+        "subject": identity.subject,
+        "may_log_in": description.may_log_in,
+        "administrator": identity.admin,
+        "groups": [_row(membership) for membership in description.memberships],
+    }
+
+
+def _row(membership: Membership) -> dict[str, object]:
+    return {"group": membership.group.name, "dn": membership.dn, "found_by": membership.how}
+
+
+def _print(source: str, description: Description) -> None:
+    facts = _facts(source, description)
+    groups = facts.pop("groups")
+    show([{"what": fact.replace("_", " "), "": value} for fact, value in facts.items()], as_json=False, empty="")
+    click.echo()
+    show(groups, as_json=False, empty="no groups")  # type: ignore[arg-type]

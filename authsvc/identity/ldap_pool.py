@@ -1,0 +1,233 @@
+"""The connections to a directory, and which of its servers is asked.
+
+At most `pool_size` connections are open, whoever's password they check. Servers are asked in their order; one that
+fails is passed over for `cooldown` seconds, and after three failures of all of them in a row nobody waits any longer:
+one login in each `cooldown` tries, the others are told at once.
+"""
+
+import logging
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from authsvc.errors import Unavailable
+from authsvc.identity.ldap_answers import Entry, Found, Search
+from authsvc.identity.ldap_connection import Connection, ServiceRefused, Who
+from authsvc.identity.ldap_referrals import Referral, readable
+from authsvc.identity.ldap_wire import Deadline, Down
+from authsvc.settings import LdapSettings
+
+FAILURES_IN_A_ROW = 3
+MAX_HOPS = 3
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+class Servers:
+    """Which servers are to be asked, in which order.
+
+    Args:
+        clock: seconds that only go forward.
+    """
+
+    def __init__(self, urls: tuple[str, ...], cooldown: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._urls = urls
+        self._cooldown = cooldown
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._resting: dict[str, float] = {}
+        self._failures = 0
+        self._closed_until = 0.0
+
+    def order(self) -> list[str]:
+        """The servers to ask now, best first; none while nobody is to wait for them."""
+        now = self._clock()
+        with self._lock:
+            if self._failures >= FAILURES_IN_A_ROW:
+                if now < self._closed_until:
+                    return []
+                self._closed_until = now + self._cooldown
+                return list(self._urls)
+            awake = [url for url in self._urls if self._resting.get(url, 0) <= now]
+            # Whoever comes first tries one whose rest is over; the others leave it alone until that is known.
+            self._resting.update({url: now + self._cooldown for url in awake if url in self._resting})
+            return awake or list(self._urls)
+
+    def answered(self, url: str) -> None:
+        """This server works."""
+        with self._lock:
+            self._failures = 0
+            if self._resting.pop(url, None) is not None:
+                log.warning("ldap.server_back", extra={"facts": {"url": url}})
+
+    def failed(self, url: str, reason: str) -> None:
+        """This server does not."""
+        with self._lock:
+            self._resting[url] = self._clock() + self._cooldown
+        log.warning("ldap.server_down", extra={"facts": {"url": url, "reason": reason}})
+
+    def all_failed(self) -> None:
+        """Nobody could say."""
+        with self._lock:
+            self._failures += 1
+            self._closed_until = self._clock() + self._cooldown
+
+    def give_up(self) -> None:
+        """Nobody is to ask for a while."""
+        with self._lock:
+            self._failures = FAILURES_IN_A_ROW
+            self._closed_until = self._clock() + self._cooldown
+
+
+class Pool:
+    """Connections to a directory. Opens none before it is asked.
+
+    Args:
+        name: the source's name, for sentences.
+    """
+
+    def __init__(self, name: str, settings: LdapSettings, context: ssl.SSLContext) -> None:
+        self.name = name
+        self._settings = settings
+        self._context = context
+        self._servers = Servers(settings.urls, settings.cooldown)
+        self._places = threading.BoundedSemaphore(settings.pool_size)
+        self._lock = threading.Lock()
+        self._idle: list[Connection] = []
+        self._busy = 0
+
+    def search(self, search: Search, deadline: Deadline) -> list[Entry]:
+        """Everything that a search finds, also elsewhere where referrals are followed.
+
+        Raises:
+            Unavailable: the directory cannot say, or withholds a part.
+        """
+        found = self.run(lambda connection, limit: connection.search(search, limit), deadline, Who.SERVICE)
+        return [*found.entries, *self._follow(found, search, deadline, MAX_HOPS)]
+
+    def run(self, call: Callable[[Connection, Deadline], T], deadline: Deadline, who: Who, server: str = "") -> T:
+        """Call with a connection to the first server that answers.
+
+        Args:
+            who: as whom a connection should be bound already, if there is one.
+            server: the URL of the only server to ask; the directory's own when empty.
+
+        Raises:
+            Unavailable: none answers; which one and why is in the log.
+        """
+        urls = [server] if server else self._servers.order()
+        for place, url in enumerate(urls):
+            is_last = place == len(urls) - 1
+            limit = deadline if is_last else deadline.capped(self._settings.connect_timeout)
+            try:
+                answer = self._ask(url, call, limit, who)
+            except Down as exc:
+                self._servers.failed(url, str(exc))
+            except ServiceRefused as exc:
+                # Not asked again soon: each further attempt would bring the account nearer to being locked.
+                self._servers.give_up()
+                raise self._cannot_say(exc) from exc
+            except Unavailable as exc:
+                raise self._cannot_say(exc) from exc
+            else:
+                self._servers.answered(url)
+                return answer
+        if urls and not server:
+            self._servers.all_failed()
+        raise Unavailable(f"the directory {self.name} does not answer; try again in a moment")
+
+    def _cannot_say(self, exc: Unavailable) -> Unavailable:
+        log.warning("ldap.no_answer", extra={"facts": {"source": self.name, "reason": str(exc)}})
+        return Unavailable(f"the directory {self.name} cannot say; the log says why")
+
+    @contextmanager
+    def lease(self, url: str, deadline: Deadline, who: Who) -> Iterator[Connection]:
+        """A connection for one thread; kept for the next one unless something is raised.
+
+        Raises:
+            Unavailable: all connections are busy until the deadline.
+            Down: the server does not answer.
+        """
+        if not self._places.acquire(timeout=max(0.0, deadline.seconds)):
+            raise Unavailable(f"all {self._settings.pool_size} connections to the directory are busy")
+        try:
+            connection = self._take(url, who)
+            try:
+                if connection.who is None:
+                    connection.open(deadline)
+                yield connection
+            except BaseException:
+                self._hang_up(connection)
+                raise
+            self._keep(connection)
+        finally:
+            self._places.release()
+
+    def close(self) -> None:
+        """Hang up all that are idle."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _ask(self, url: str, call: Callable[[Connection, Deadline], T], deadline: Deadline, who: Who) -> T:
+        try:
+            with self.lease(url, deadline, who) as connection:
+                return call(connection, deadline)
+        except Down as exc:
+            if exc.timed_out:
+                raise
+            # A connection that was cut: the server may have restarted, and the others with it are cut, too.
+            self._forget(url)
+        with self.lease(url, deadline, who) as connection:
+            return call(connection, deadline)
+
+    def _take(self, url: str, who: Who) -> Connection:
+        """An idle connection, best bound as `who`, else a new one in the place of an idle one to be closed."""
+        now = time.monotonic()
+        with self._lock:
+            self._busy += 1
+            stale = [one for one in self._idle if not one.is_good(now)]
+            self._idle = [one for one in self._idle if one not in stale]
+            fitting = [one for one in self._idle if one.url == url]
+            taken = next((one for one in fitting if one.who is who), fitting[0] if fitting else None)
+            if taken is not None:
+                self._idle.remove(taken)
+            while len(self._idle) + self._busy > self._settings.pool_size:
+                stale.append(self._idle.pop(0))
+        for connection in stale:
+            connection.close()
+        return taken or Connection(self._settings, self._context, url)
+
+    def _keep(self, connection: Connection) -> None:
+        with self._lock:
+            self._busy -= 1
+            self._idle.append(connection)
+
+    def _hang_up(self, connection: Connection) -> None:
+        connection.close()
+        with self._lock:
+            self._busy -= 1
+
+    def _forget(self, url: str) -> None:
+        with self._lock:
+            cut = [one for one in self._idle if one.url == url]
+            self._idle = [one for one in self._idle if one.url != url]
+        for connection in cut:
+            connection.close()
+
+    def _follow(self, found: Found, search: Search, deadline: Deadline, hops: int) -> Iterator[Entry]:
+        for urls in found.elsewhere:
+            referral = readable(urls, self._settings)
+            if referral is not None and hops:
+                yield from self._entries_at(referral, search, deadline, hops)
+
+    def _entries_at(self, referral: Referral, search: Search, deadline: Deadline, hops: int) -> Iterator[Entry]:
+        there = referral.narrowed(search)
+        found = self.run(lambda one, limit: one.search(there, limit), deadline, Who.SERVICE, referral.server)
+        yield from (Entry(entry.dn, entry.attributes, referral.server) for entry in found.entries)
+        yield from self._follow(found, there, deadline, hops - 1)
