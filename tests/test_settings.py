@@ -193,6 +193,118 @@ def test_the_data_directory_may_lie_in_the_home_directory(monkeypatch, tmp_path)
     assert settings_module.load({"AUTHSVC_HOME": "~/registry"}).home == tmp_path / "registry"
 
 
+CORP = """
+[ldap.corp]
+urls = ["ldaps://ldap.example.com"]
+base = "dc=example,dc=com"
+"""
+
+
+def test_a_directory_is_a_section_of_its_own(load):
+    found = load(CORP + CORP.replace("corp", "old"))
+    assert [(name, one.base) for name, one in found.ldap.items()] == [
+        ("corp", "dc=example,dc=com"),
+        ("old", "dc=example,dc=com"),
+    ]
+
+
+def test_a_directory_may_be_given_by_the_environment_alone(load, tmp_path):
+    (tmp_path / "password").write_text("s3cret\n")
+    corp = load(
+        LDAP__CORP__URLS="ldap://a, ldap://b:3890",
+        LDAP__CORP__STARTTLS="true",
+        LDAP__CORP__CA_CERTIFICATE="/ca.pem",
+        LDAP__CORP__BASE="dc=x",
+        LDAP__CORP__BIND_DN="cn=authsvc,dc=x",
+        LDAP__CORP__BIND_PASSWORD_FILE=str(tmp_path / "password"),
+        LDAP__CORP__ADMIN_GROUPS="cn=a,dc=x; b",
+        LDAP__CORP__GROUP_MATCHERS="dn=member, memberOf=dn",
+    ).ldap["corp"]
+    assert (corp.urls, corp.admin_groups) == (("ldap://a", "ldap://b:3890"), ("cn=a,dc=x", "b"))
+    assert (corp.bind_password.get_secret_value(), corp.group_matchers) == ("s3cret", ("dn=member", "memberOf=dn"))
+
+
+def test_active_directory_has_other_defaults_which_can_be_changed(load):
+    found = load(CORP + "type = 'active-directory'\nlogin_attributes = ['mail']").ldap["corp"]
+    assert (found.id_attribute, found.login_attributes) == ("objectGUID", ("mail",))
+
+
+def test_the_password_of_a_directory_is_not_shown(load):
+    found = load(CORP + "bind_dn = 'cn=x'\nbind_password = 's3cret-s3cret'")
+    assert "s3cret" not in repr(found) + str(found) + found.model_dump_json()
+
+
+def test_the_password_of_a_directory_is_not_shown_with_the_mistakes(load):
+    assert "s3cret" not in " ".join(mistakes(load, CORP + "bind_password = 's3cret-s3cret'"))
+
+
+@pytest.mark.parametrize(("given", "filter_"), [("uid=*", "(uid=*)"), ("(uid=*)", "(uid=*)"), (" (a=b) ", "(a=b)")])
+def test_a_filter_may_be_written_without_its_parentheses(load, given, filter_):
+    assert load(CORP + f"user_filter = '{given}'").ldap["corp"].user_filter == filter_
+
+
+@pytest.mark.parametrize("name", ["local", "Corp", "a-b", "1a", "a" * 33, "a.b"])
+def test_a_directory_has_a_name_that_subjects_can_begin_with(load, name):
+    (mistake,) = mistakes(load, CORP.replace("ldap.corp", f'ldap."{name}"'))
+    assert mistake.startswith(f"ldap.{name}")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "urls = []",
+        'urls = ["http://x"]',
+        'urls = ["ldap://x/dc=y"]',
+        'urls = ["ldap://user@x"]',
+        'base = ""',
+        'base = "example.com"',
+        'user_base = "people"',
+        'user_filter = "(uid=x"',
+        'user_filter = ")("',
+        "login_attributes = []",
+        'group_matchers = ["member"]',
+        "group_depth = 21",
+        "timeout = 13",
+        "pool_size = 0",
+        'bind_template = "uid=alice,dc=x"',
+        'bind_template = "{name}"',
+        'bind_password = ""',
+        'user_scope = "all"',
+        'type = "novell"',
+        'nonsense = "x"',
+    ],
+)
+def test_a_setting_of_a_directory_that_makes_no_sense_is_a_mistake(load, line):
+    toml = "\n".join(one for one in CORP.splitlines() if not one.startswith(line.split()[0])) + f"\n{line}"
+    assert mistakes(load, toml)[0].startswith(f"ldap.corp.{line.split()[0]}")
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        (["starttls = true"], "starttls is for ldap://, and a URL says ldaps://"),
+        (['urls = ["ldap://x"]', 'ca_certificate = "/x"'], "certificates need ldaps:// or starttls"),
+        (["verify = false", 'ca_certificate = "/x"'], "ca_certificate has no use while verify is off"),
+        (['client_key = "/x"'], "client_certificate and client_key go together"),
+        (['bind_dn = "cn=x"'], "bind_dn and bind_password go together"),
+        (['bind_password = "x"'], "bind_dn and bind_password go together"),
+        (
+            ['bind_dn = "cn=x"', 'bind_password = "x"', 'bind_template = "uid={name}"'],
+            "bind_template binds as the person, bind_dn as a service",
+        ),
+        (["connect_timeout = 6"], "connect_timeout is part of timeout and cannot be longer"),
+        (["group_matchers = []", 'admin_groups = ["x"]'], "admin_groups need group_matchers"),
+        (
+            ['group_matchers = ["memberOf=dn"]', "group_depth = 1"],
+            "group_depth needs a matcher that begins with dn=",
+        ),
+    ],
+)
+def test_settings_of_a_directory_that_contradict_each_other_are_one_sentence(load, lines, sentence):
+    kept = [one for one in CORP.splitlines() if not (one.startswith("urls") and lines[0].startswith("urls"))]
+    assert mistakes(load, "\n".join([*kept, *lines])) == [f"ldap.corp: Value error, {sentence}"]
+
+
 def test_everything_lies_in_the_data_directory(load, tmp_path):
     paths = load().paths
     names = [name for name, kind in vars(type(paths)).items() if isinstance(kind, property)]

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from authsvc.errors import Unavailable
@@ -72,10 +72,11 @@ Ask = Callable[[Search], list[Entry]]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a search found, and the URLs where it says that there is more."""
+    """What a search found, the URLs where there is more of it, and those where all of it has gone."""
 
-    entries: list[Entry]
-    elsewhere: list[str]
+    entries: list[Entry] = field(default_factory=list)
+    elsewhere: list[str] = field(default_factory=list)
+    moved: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

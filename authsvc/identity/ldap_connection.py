@@ -160,7 +160,7 @@ class Connection:
         return result
 
     def _search(self, search: Search, deadline: Deadline) -> Found:
-        found, cookie = Found([], []), b""
+        found, cookie = Found(), b""
         while True:
             result = self._search_page(search, cookie, found, deadline)
             cookie = result.get("controls", {}).get(_PAGES, {}).get("value", {}).get("cookie") or b""
@@ -185,7 +185,7 @@ class Connection:
                 raise Down(f"{self.url}: the answer to a search is none")
             collect(wire.response or [], found)
         if result["result"] == REFERRAL:
-            found.elsewhere.extend(result["referrals"] or [])
+            found.moved.extend(result["referrals"] or [])
         elif result["result"] == NO_SUCH_OBJECT and search.scope != "base":
             raise failure(self.url, f"{search.base} is not there, or may not be read", result)
         elif result["result"] == SIZE_LIMIT and not search.at_most:

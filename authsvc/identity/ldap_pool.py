@@ -187,14 +187,17 @@ class Pool:
             return call(connection, deadline)
 
     def _take(self, url: str, who: Who) -> Connection:
-        """An idle connection, best bound as `who`, else a new one in the place of an idle one to be closed."""
+        """An idle connection that is bound as `who`, else a new one, else an idle one that is bound otherwise."""
         now = time.monotonic()
         with self._lock:
             self._busy += 1
             stale = [one for one in self._idle if not one.is_good(now)]
             self._idle = [one for one in self._idle if one not in stale]
             fitting = [one for one in self._idle if one.url == url]
-            taken = next((one for one in fitting if one.who is who), fitting[0] if fitting else None)
+            # Another bind is worth while only where there is no room for a connection of its own.
+            is_full = len(self._idle) + self._busy > self._settings.pool_size
+            others = fitting if is_full else []
+            taken = next(iter([*(one for one in fitting if one.who is who), *others]), None)
             if taken is not None:
                 self._idle.remove(taken)
             while len(self._idle) + self._busy > self._settings.pool_size:
@@ -221,10 +224,13 @@ class Pool:
             connection.close()
 
     def _follow(self, found: Found, search: Search, deadline: Deadline, hops: int) -> Iterator[Entry]:
-        for urls in found.elsewhere:
-            referral = readable(urls, self._settings)
-            if referral is not None and hops:
-                yield from self._entries_at(referral, search, deadline, hops)
+        moved = [one for url in found.moved if (one := readable(url, self._settings))]
+        if found.moved and not (moved and hops):
+            reason = f"{search.base} lies on other servers, to which no referral is followed"
+            raise self._cannot_say(Unavailable(reason))
+        more = [one for url in found.elsewhere if (one := readable(url, self._settings))]
+        for referral in [*moved[:1], *more] if hops else []:
+            yield from self._entries_at(referral, search, deadline, hops)
 
     def _entries_at(self, referral: Referral, search: Search, deadline: Deadline, hops: int) -> Iterator[Entry]:
         there = referral.narrowed(search)

@@ -41,14 +41,14 @@ def directory(
 ) -> Iterator[Slapd]:
     """An OpenLDAP server that lives as long as the tests."""
     folder = tmp_path_factory.mktemp("slapd")
-    with servers.slapd(folder, authority, certificate, seed_slapd.ldif()) as started:
+    with servers.Seeded(folder, authority, certificate, seed_slapd.ldif()).running() as started:
         yield started
 
 
 @pytest.fixture
 def mortal(tmp_path: Path, authority: Authority, certificate: Certificate) -> Iterator[Slapd]:
     """One of the test's own, to be stopped and killed."""
-    with servers.slapd(tmp_path / "slapd", authority, certificate, seed_slapd.ldif()) as started:
+    with servers.Seeded(tmp_path / "slapd", authority, certificate, seed_slapd.ldif()).running() as started:
         yield started
 
 

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Iterator
 
 from tests.factories import PASSWORD
-from tests.identity.servers import BASE, SERVICE, SERVICE_PASSWORD
+from tests.identity.servers import BASE, LIMITED, SERVICE, SERVICE_PASSWORD
 
 PEOPLE, GROUPS = f"ou=people,{BASE}", f"ou=groups,{BASE}"
 NAMES = ("alice", "bob", "charlie", "jörg", "a*", "j(x)*", "comma,name", "back\\slash", "moving", "leaving", "many")
@@ -42,10 +42,11 @@ def _frame() -> Iterator[str]:
     for name in ("people", "groups", "services", "policies", "open", "direct", "referred"):
         yield entry(f"ou={name},{BASE}", objectClass="organizationalUnit", ou=name)
     yield entry(f"ou=twins,{PEOPLE}", objectClass="organizationalUnit", ou="twins")
-    yield entry(
-        SERVICE, ("objectClass", "organizationalRole"), ("objectClass", "simpleSecurityObject"),
-        cn="authsvc", userPassword=SERVICE_PASSWORD,
-    )  # fmt: skip
+    for dn in (SERVICE, LIMITED):
+        yield entry(
+            dn, ("objectClass", "organizationalRole"), ("objectClass", "simpleSecurityObject"),
+            cn=dn.split(",")[0].removeprefix("cn="), userPassword=SERVICE_PASSWORD,
+        )  # fmt: skip
     for name, values in (("default", {}), ("ageing", {"pwdMaxAge": "86400"}), ("strict", {"pwdMustChange": "TRUE"})):
         yield entry(
             f"cn={name},ou=policies,{BASE}", ("objectClass", "device"), ("objectClass", "pwdPolicy"),

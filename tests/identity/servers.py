@@ -23,6 +23,7 @@ from tests.e2e.servers import free_port, need, process, run, until
 from tests.factories import PASSWORD
 
 BASE = "dc=example,dc=com"
+LIMITED = f"cn=limited,ou=services,{BASE}"
 SERVICE, SERVICE_PASSWORD = f"cn=authsvc,ou=services,{BASE}", "service-secret"
 ROOT_DN, ROOT_PASSWORD = f"cn=root,{BASE}", "root-secret"
 FOR_EVER = datetime.timedelta(days=3_650)
@@ -131,7 +132,7 @@ TLSVerifyClient {clients}
 access to attrs=userPassword by anonymous auth by * none
 access to dn.subtree="ou=open,{base}" by * read
 access to dn.subtree="ou=direct,{base}" by anonymous auth by users read
-access to * by dn.exact="{service}" read by anonymous auth by * none
+access to * by dn.exact="{service}" read by dn.exact="{limited}" read by anonymous auth by * none
 database mdb
 maxsize 67108864
 suffix {base}
@@ -141,6 +142,7 @@ directory {directory}/db
 dbnosync
 index objectClass,uid,mail,member,uniqueMember,memberUid,entryUUID eq
 limits dn.exact="{service}" size.soft=300 size.hard=300 size.prtotal=unlimited
+limits dn.exact="{limited}" size.soft=100 size.hard=100 size.prtotal=100
 overlay memberof
 memberof-refint true
 overlay ppolicy
@@ -149,33 +151,36 @@ ppolicy_default cn=default,ou=policies,{base}
 """
 
 
-@contextmanager
-def slapd(
-    directory: Path, authority: Authority, certificate: Certificate, ldif: str, *, clients: str = "never"
-) -> Iterator[Slapd]:
-    """An OpenLDAP server with these entries."""
-    (directory / "db").mkdir(parents=True)
-    config, entries, log = directory / "slapd.conf", directory / "seed.ldif", directory / "log"
-    config.write_text(
-        _CONFIG.format(
-            directory=directory, ca=authority.certificate, certificate=certificate.certificate, key=certificate.key,
-            clients=clients, base=BASE, service=SERVICE, root=ROOT_DN, root_password=ROOT_PASSWORD,
-        )
-    )  # fmt: skip
-    entries.write_text(ldif, encoding="utf-8")
-    run(need("slapadd"), "-q", "-f", str(config), "-l", str(entries))
-    with running_slapd(config, free_port(), free_port(), log) as started:
-        yield started
+class Seeded:
+    """An OpenLDAP server's directory, filled, which may run again and again on the same ports."""
 
+    def __init__(
+        self, directory: Path, authority: Authority, certificate: Certificate, ldif: str, *, clients: str = "never"
+    ) -> None:
+        (directory / "db").mkdir(parents=True)
+        self._config, self._log = directory / "slapd.conf", directory / "log"
+        self._ports = free_port(), free_port()
+        entries = directory / "seed.ldif"
+        self._config.write_text(
+            _CONFIG.format(
+                directory=directory, ca=authority.certificate, certificate=certificate.certificate,
+                key=certificate.key, clients=clients, base=BASE, service=SERVICE, limited=LIMITED, root=ROOT_DN,
+                root_password=ROOT_PASSWORD,
+            )
+        )  # fmt: skip
+        entries.write_text(ldif, encoding="utf-8")
+        run(need("slapadd"), "-q", "-f", str(self._config), "-l", str(entries))
 
-@contextmanager
-def running_slapd(config: Path, port: int, tls_port: int, log: Path) -> Iterator[Slapd]:
-    """A slapd on a directory that has been filled."""
-    url, tls_url = f"ldap://127.0.0.1:{port}", f"ldaps://127.0.0.1:{tls_port}"
-    with process(need("slapd"), "-f", str(config), "-h", f"{url} {tls_url}", "-d", "0", log=log) as started:
-        until(lambda: started.poll() is not None or is_open(port), "slapd's first answer")
-        assert started.poll() is None, log.read_text()
-        yield Slapd(url, tls_url, started)
+    @contextmanager
+    def running(self) -> Iterator[Slapd]:
+        """The time in which it runs."""
+        port, tls_port = self._ports
+        url, tls_url = f"ldap://127.0.0.1:{port}", f"ldaps://127.0.0.1:{tls_port}"
+        command = [need("slapd"), "-f", str(self._config), "-h", f"{url} {tls_url}", "-d", "0"]
+        with process(*command, log=self._log) as started:
+            until(lambda: started.poll() is not None or is_open(port), "slapd's first answer")
+            assert started.poll() is None, self._log.read_text()
+            yield Slapd(url, tls_url, started)
 
 
 def is_open(port: int, host: str = "127.0.0.1") -> bool:
@@ -210,7 +215,7 @@ class Stub:
 
 
 @contextmanager
-def stub(behave: Callable[[socket.socket, Stub], None]) -> Iterator[Stub]:
+def stub(behave: Callable[[socket.socket, Stub], None], port: int = 0) -> Iterator[Stub]:
     """A TCP server that behaves like that."""
 
     class Handler(socketserver.BaseRequestHandler):
@@ -221,9 +226,10 @@ def stub(behave: Callable[[socket.socket, Stub], None]) -> Iterator[Stub]:
     class Server(socketserver.ThreadingTCPServer):
         daemon_threads = True
         block_on_close = False
+        allow_reuse_address = True
         request_queue_size = 128
 
-    with Server(("127.0.0.1", 0), Handler) as server:
+    with Server(("127.0.0.1", port), Handler) as server:
         known = Stub(f"ldap://127.0.0.1:{server.server_address[1]}")
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
