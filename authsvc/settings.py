@@ -240,7 +240,7 @@ class LdapSettings(_Section):
     referral_hosts: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
     page_size: int = Field(500, ge=1, le=10_000)
     connect_timeout: float = Field(2.0, ge=0.1, le=10)
-    timeout: float = Field(5.0, ge=0.2, le=12)
+    timeout: float = Field(5.0, ge=0.2, le=7)
     pool_size: int = Field(8, ge=1, le=256)
     pool_age: int = Field(300, ge=1, le=86_400)
     cooldown: float = Field(10.0, ge=0.1, le=600)

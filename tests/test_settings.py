@@ -264,7 +264,7 @@ def test_a_directory_has_a_name_that_subjects_can_begin_with(load, name):
         "login_attributes = []",
         'group_matchers = ["member"]',
         "group_depth = 21",
-        "timeout = 13",
+        "timeout = 8",
         "pool_size = 0",
         'bind_template = "uid=alice,dc=x"',
         'bind_template = "{name}"',

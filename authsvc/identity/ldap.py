@@ -6,7 +6,8 @@ is not found is left to the next source; a bind that is refused ends the chain; 
 
 import logging
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from authsvc.domain.names import canonical_user
@@ -61,31 +62,26 @@ class LdapBackend:
             return Verdict.REFUSED
         if not 0 < len(username) <= MAX_NAME:
             return Verdict.UNKNOWN
-        deadline = Deadline(self.settings.timeout)
-        if self.settings.bind_template:
-            return self._check_directly(username, password, deadline)
-        people = self._find(username, deadline)
-        if not people:
-            return Verdict.UNKNOWN
-        return self._check_entry(people[0], password, deadline) if len(people) == 1 else Verdict.REFUSED
+        with self.pool.turn() as deadline:
+            if self.settings.bind_template:
+                return self._check_directly(username, password, deadline)
+            people = self._find(username, deadline)
+            if not people:
+                return Verdict.UNKNOWN
+            return self._check_entry(people[0], password, deadline) if len(people) == 1 else Verdict.REFUSED
 
     def find(self, username: str) -> Identity | None:
         """See `Directory.find`."""
-        deadline = Deadline(self.settings.timeout)
-        people = self._find_all(username, deadline)
-        if len(people) != 1 or not self._may_log_in(people[0]):
-            return None
-        return self._identity(people[0], self._ask(deadline))
+        with self._turn() as deadline:
+            people = self._find_all(username, deadline)
+            if len(people) != 1 or not self._may_log_in(people[0]):
+                return None
+            return self._identity(people[0], self._ask(deadline))
 
     def look_up(self, subjects: Collection[str]) -> Mapping[str, Identity]:
-        """See `Directory.look_up`. Each hundred, and each person's groups, have the time of a login."""
-        self._require_service()
-        found: dict[str, Identity] = {}
-        for entry in self._with_subjects(subjects):
-            if self._may_log_in(entry):
-                identity = self._identity(entry, self._ask(Deadline(self.settings.timeout)))
-                found |= {identity.subject: identity} if identity and identity.subject in subjects else {}
-        return found
+        """See `Directory.look_up`. Each hundred, and each person's groups, are a turn of their own."""
+        found = [self._with_groups(entry) for entry in self._with_subjects(subjects) if self._may_log_in(entry)]
+        return {identity.subject: identity for identity in found if identity and identity.subject in subjects}
 
     def describe(self, username: str) -> Description | None:
         """What is known of the one person of this name or alias, who may be kept from logging in.
@@ -94,23 +90,27 @@ class LdapBackend:
             Unavailable: the source cannot say.
             Conflict: the name is that of several, or of an entry without a user name.
         """
-        deadline = Deadline(self.settings.timeout)
-        people = self._find_all(username, deadline)
-        if len(people) > 1:
-            dns = "; ".join(entry.dn for entry in people)
-            raise Conflict(f"several entries of {self.name} are called {username}, so none can log in: {dns}")
-        if not people:
-            return None
-        entry = people[0]
-        identity = self._identity(entry, self._ask(deadline))
-        if identity is None:
-            raise Conflict(f"{entry.dn} has no {self.settings.name_attribute}, so there is no user name")
-        memberships = ldap_groups.explain(entry, self.settings, self._ask(deadline))
-        return Description(identity, entry.dn, memberships, self._may_log_in(entry))
+        with self._turn() as deadline:
+            people = self._find_all(username, deadline)
+            if len(people) > 1:
+                dns = "; ".join(entry.dn for entry in people)
+                raise Conflict(f"several entries of {self.name} are called {username}, so none can log in: {dns}")
+            return self._describe(people[0], self._ask(deadline)) if people else None
 
     def close(self) -> None:
         """Hang up what is kept for the next login."""
         self.pool.close()
+
+    def _describe(self, entry: Entry, ask: Ask) -> Description:
+        identity = self._identity(entry, ask)
+        if identity is None:
+            raise Conflict(f"{entry.dn} has no {self.settings.name_attribute}, so there is no user name")
+        memberships = ldap_groups.explain(entry, self.settings, ask)
+        return Description(identity, entry.dn, memberships, self._may_log_in(entry))
+
+    def _with_groups(self, entry: Entry) -> Identity | None:
+        with self._turn() as deadline:
+            return self._identity(entry, self._ask(deadline))
 
     def _check_entry(self, entry: Entry, password: str, deadline: Deadline) -> Identity | Verdict:
         raw = _to_send(password)
@@ -145,12 +145,13 @@ class LdapBackend:
         log.info("ldap.refused", extra={"facts": {"source": self.name, "dn": dn, "reason": reason}})
         return Verdict.REFUSED
 
-    def _require_service(self) -> None:
+    def _turn(self) -> AbstractContextManager[Deadline]:
+        """A turn for searches by the service alone."""
         if self.settings.bind_template:
             raise Unavailable(f"the directory {self.name} has no account for a service: set bind_dn and bind_password")
+        return self.pool.turn()
 
     def _find_all(self, username: str, deadline: Deadline) -> list[Entry]:
-        self._require_service()
         return self._find(canonical_user(username), deadline) if 0 < len(username) <= MAX_NAME else []
 
     def _find(self, username: str, deadline: Deadline) -> list[Entry]:
@@ -170,15 +171,17 @@ class LdapBackend:
     def _is_called(self, entry: Entry, username: str) -> bool:
         return ldap_people.is_called(entry, username, self.settings.login_attributes)
 
-    def _with_subjects(self, subjects: Collection[str]) -> Iterator[Entry]:
+    def _with_subjects(self, subjects: Collection[str]) -> list[Entry]:
         mine = f"{self.name}:"
         keys = [subject.removeprefix(mine) for subject in subjects if subject.startswith(mine)]
         ids = [ldap_people.id_filter(key, self.settings) for key in keys if "=" not in key]
-        for begin in range(0, len(ids), SUBJECTS_AT_ONCE):
-            search = self._search_for("".join(ids[begin : begin + SUBJECTS_AT_ONCE]))
-            yield from self._ask(Deadline(self.settings.timeout))(search)
-        for dn in (key for key in keys if "=" in key):
-            yield from self._ask(Deadline(self.settings.timeout))(self._search_at(dn))
+        some = ("".join(ids[begin : begin + SUBJECTS_AT_ONCE]) for begin in range(0, len(ids), SUBJECTS_AT_ONCE))
+        searches = [*map(self._search_for, some), *(self._search_at(key) for key in keys if "=" in key)]
+        entries: list[Entry] = []
+        for search in searches:
+            with self._turn() as deadline:
+                entries += self.pool.search(search, deadline)
+        return entries
 
     def _search_for(self, parts: str, at_most: int = 0) -> Search:
         base = self.settings.user_base or self.settings.base

@@ -36,7 +36,6 @@ from authsvc.settings import LdapSettings
 _SCOPES: Mapping[str, Any] = {"subtree": ldap3.SUBTREE, "one": ldap3.LEVEL, "base": ldap3.BASE}
 _PAGES = "1.2.840.113556.1.4.319"
 
-
 T = TypeVar("T")
 
 
@@ -60,7 +59,7 @@ class Connection:
     ) -> None:
         self.url = url
         self.who: Who | None = None
-        self.opened_at = self.used_at = time.monotonic()
+        self.opened_at = time.monotonic()
         self._settings = settings
         self._context = context
         self._wire = wire
@@ -140,9 +139,13 @@ class Connection:
         return read_bind(self.url, self._bind(dn, password, deadline))
 
     def _become_nobody(self, deadline: Deadline) -> None:
-        # Whatever it answers: a bind that fails leaves a connection anonymous, too (RFC 4511, 4.2.1).
-        self._bind("", b"", deadline)
-        self.who = Who.NOBODY
+        # Whatever it answers: a bind that fails leaves a connection anonymous, too (RFC 4511, 4.2.1). Where it is cut,
+        # the password was checked nevertheless.
+        try:
+            self._bind("", b"", deadline)
+            self.who = Who.NOBODY
+        except Down:
+            self.close()
 
     def _bind(self, dn: str, password: bytes, deadline: Deadline) -> Mapping[str, Any]:
         self.who = Who.PERSON
@@ -170,7 +173,7 @@ class Connection:
     def _search_page(self, search: Search, cookie: bytes, found: Found, deadline: Deadline) -> Mapping[str, Any]:
         with self._call(deadline) as wire:
             wire.search(
-                search.base or "",
+                search.base,
                 search.filter,
                 _SCOPES[search.scope],
                 dereference_aliases=ldap3.DEREF_NEVER,
@@ -201,4 +204,3 @@ class Connection:
         self._wire.socket.begin(deadline)
         with failures(self.url, "no sensible answer"):
             yield self._wire
-        self.used_at = time.monotonic()

@@ -57,6 +57,11 @@ class Servers:
             self._resting.update({url: now + self._cooldown for url in awake if url in self._resting})
             return awake or list(self._urls)
 
+    def are_closed(self) -> bool:
+        """Whether nobody is to wait for them."""
+        with self._lock:
+            return self._failures >= FAILURES_IN_A_ROW and self._clock() < self._closed_until
+
     def answered(self, url: str) -> None:
         """This server works."""
         with self._lock:
@@ -109,63 +114,74 @@ class Pool:
         found = self.run(lambda connection, limit: connection.search(search, limit), deadline, Who.SERVICE)
         return [*found.entries, *self._follow(found, search, deadline, MAX_HOPS)]
 
+    @contextmanager
+    def turn(self) -> Iterator[Deadline]:
+        """The right to use one connection at a time, and the time for it, which begins when one is free.
+
+        Raises:
+            Unavailable: none is free in time, or nobody is to wait for this directory.
+        """
+        if self._servers.are_closed():
+            raise self._away()
+        if not self._places.acquire(timeout=self._settings.timeout):
+            raise Unavailable(f"too many people ask the directory {self.name}; try again in a few seconds")
+        try:
+            yield Deadline(self._settings.timeout)
+        finally:
+            self._places.release()
+
     def run(self, call: Callable[[Connection, Deadline], T], deadline: Deadline, who: Who, server: str = "") -> T:
         """Call with a connection to the first server that answers.
 
         Args:
+            deadline: that of a turn.
             who: as whom a connection should be bound already, if there is one.
             server: the URL of the only server to ask; the directory's own when empty.
 
         Raises:
             Unavailable: none answers; which one and why is in the log.
         """
-        urls = [server] if server else self._servers.order()
+        # Of a server that is not ours nothing is remembered.
+        servers = Servers((server,), self._settings.cooldown) if server else self._servers
+        urls = servers.order()
         for place, url in enumerate(urls):
-            is_last = place == len(urls) - 1
-            limit = deadline if is_last else deadline.capped(self._settings.connect_timeout)
+            limit = deadline.capped(self._settings.connect_timeout) if urls[place + 1 :] else deadline
             try:
                 answer = self._ask(url, call, limit, who)
             except Down as exc:
-                self._servers.failed(url, str(exc))
+                servers.failed(url, str(exc))
             except ServiceRefused as exc:
                 # Not asked again soon: each further attempt would bring the account nearer to being locked.
-                self._servers.give_up()
+                servers.give_up()
                 raise self._cannot_say(exc) from exc
             except Unavailable as exc:
                 raise self._cannot_say(exc) from exc
             else:
-                self._servers.answered(url)
+                servers.answered(url)
                 return answer
-        if urls and not server:
-            self._servers.all_failed()
-        raise Unavailable(f"the directory {self.name} does not answer; try again in a moment")
+        if urls:
+            servers.all_failed()
+        raise self._away()
+
+    def _away(self) -> Unavailable:
+        return Unavailable(f"the directory {self.name} does not answer; try again in a moment")
 
     def _cannot_say(self, exc: Unavailable) -> Unavailable:
         log.warning("ldap.no_answer", extra={"facts": {"source": self.name, "reason": str(exc)}})
         return Unavailable(f"the directory {self.name} cannot say; the log says why")
 
     @contextmanager
-    def lease(self, url: str, deadline: Deadline, who: Who) -> Iterator[Connection]:
-        """A connection for one thread; kept for the next one unless something is raised.
-
-        Raises:
-            Unavailable: all connections are busy until the deadline.
-            Down: the server does not answer.
-        """
-        if not self._places.acquire(timeout=max(0.0, deadline.seconds)):
-            raise Unavailable(f"all {self._settings.pool_size} connections to the directory are busy")
+    def _lease(self, url: str, deadline: Deadline, who: Who) -> Iterator[Connection]:
+        """A connection for one thread; kept for the next one unless something is raised."""
+        connection = self._take(url, who)
         try:
-            connection = self._take(url, who)
-            try:
-                if connection.who is None:
-                    connection.open(deadline)
-                yield connection
-            except BaseException:
-                self._hang_up(connection)
-                raise
-            self._keep(connection)
-        finally:
-            self._places.release()
+            if connection.who is None:
+                connection.open(deadline)
+            yield connection
+        except BaseException:
+            self._hang_up(connection)
+            raise
+        self._keep(connection)
 
     def close(self) -> None:
         """Hang up all that are idle."""
@@ -176,14 +192,14 @@ class Pool:
 
     def _ask(self, url: str, call: Callable[[Connection, Deadline], T], deadline: Deadline, who: Who) -> T:
         try:
-            with self.lease(url, deadline, who) as connection:
+            with self._lease(url, deadline, who) as connection:
                 return call(connection, deadline)
         except Down as exc:
             if exc.timed_out:
                 raise
             # A connection that was cut: the server may have restarted, and the others with it are cut, too.
             self._forget(url)
-        with self.lease(url, deadline, who) as connection:
+        with self._lease(url, deadline, who) as connection:
             return call(connection, deadline)
 
     def _take(self, url: str, who: Who) -> Connection:

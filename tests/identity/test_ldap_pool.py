@@ -10,9 +10,7 @@ import pytest
 from authsvc.errors import Unavailable
 from authsvc.identity import Identity, Verdict
 from authsvc.identity.ldap import LdapBackend
-from authsvc.identity.ldap_connection import Who
 from authsvc.identity.ldap_pool import Servers
-from authsvc.identity.ldap_wire import Deadline
 from tests.conftest import free_port
 from tests.e2e.servers import until
 from tests.factories import PASSWORD
@@ -141,8 +139,7 @@ def test_connections_are_replaced_by_age(plain, directory, make, monkeypatch):
 
 def test_waiting_for_a_connection_ends(plain, make):
     backend = make(plain(pool_size=1, timeout=0.3, connect_timeout=0.3))
-    busy = backend.pool.lease(backend.settings.urls[0], Deadline(5), Who.SERVICE)
-    with busy, pytest.raises(Unavailable, match="cannot say"):
+    with backend.pool.turn(), pytest.raises(Unavailable, match="too many people"):
         backend.check("bob", PASSWORD)
 
 
