@@ -65,11 +65,12 @@ def _memberships(person: Entry, settings: LdapSettings, matchers: Sequence[str],
     how = " or ".join(matchers)
     for depth in range(settings.group_depth + 1):
         fresh = {one.key: (one, dn) for one, dn in level if one.key not in seen}
+        if not fresh:
+            return
         seen |= fresh.keys()
         yield from (Membership(one, dn, how if not depth else f"{how}, {depth} deep") for one, dn in fresh.values())
-        if not fresh or depth == settings.group_depth:
-            return
-        level = _above([dn for _, dn in fresh.values()], settings, ask)
+        is_deepest = depth == settings.group_depth
+        level = [] if is_deepest else _above([dn for _, dn in fresh.values()], settings, ask)
 
 
 def _by_attribute(person: Entry, settings: LdapSettings, matchers: Sequence[str]) -> Iterator[tuple[Group, str]]:

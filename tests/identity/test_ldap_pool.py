@@ -119,6 +119,16 @@ def test_one_connection_is_enough(plain, directory, make):
         assert between.opened == 1
 
 
+def test_a_connection_to_another_server_gives_up_its_place(plain, directory, make):
+    with ExitStack() as stack:
+        first, second = (stack.enter_context(servers.stub(servers.relay(directory.url))) for _ in range(2))
+        backend = make(plain(urls=(first.url, second.url), pool_size=1))
+        backend.check("bob", PASSWORD)
+        backend.pool._servers.failed(first.url, "for this test")
+        backend.check("bob", PASSWORD)
+        until(lambda: (first.open_now, second.open_now) == (0, 1), "the first connection's end", PATIENCE)
+
+
 def test_the_service_binds_once_for_each_connection(plain, directory, make):
     with servers.stub(servers.relay(directory.url)) as between:
         backend = make(plain(urls=(between.url,)))
@@ -207,6 +217,15 @@ def test_a_bind_that_is_cut_off_is_tried_on_a_new_connection(plain, directory, m
 
     with servers.stub(servers.relay(directory.url, cut_once)) as between:
         assert make(plain(urls=(between.url,))).check("bob", PASSWORD).name == "bob"
+
+
+def test_a_server_that_hangs_up_on_whoever_becomes_nobody_is_good_enough(plain, directory, make):
+    def is_anonymous(data: bytes) -> bool:
+        return b"\x04\x00\x80\x00" in data
+
+    with servers.stub(servers.relay(directory.url, is_anonymous)) as between:
+        backend = make(plain(urls=(between.url,)))
+        assert [backend.check("bob", PASSWORD).name for _ in range(2)] == ["bob"] * 2
 
 
 def test_a_wrong_password_is_not_tried_on_a_second_server(plain, directory, make):
