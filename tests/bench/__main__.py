@@ -17,7 +17,8 @@ import httpx
 
 from authsvc.cli.output import show
 from authsvc.cli.run import gunicorn
-from tests.bench import picture, processes, pulls, sites
+from authsvc.settings import LdapSettings, WebSettings
+from tests.bench import directory, picture, processes, pulls, sites
 from tests.bench.fill import PASSWORD
 from tests.bench.load import SECONDS, Measured, Request, basic, compare, measure, storm
 from tests.bench.sites import Bench
@@ -94,6 +95,8 @@ class Bencher:
         self.memory: dict[str, float] = {}
         self.cpu = 0.0
         self.sizes: dict[tuple[str, str], float] = {}
+        self.directory: dict[str, float] = {}
+        self.connections = 0
 
     def run(self) -> None:
         self._say("the constant Flask view, and SQLite with 10 users")
@@ -120,6 +123,8 @@ class Bencher:
         with self._site("first", FEW, AUTHSVC_TOKEN__PROOF_TTL="0") as bench:
             for connections in (1, 16):
                 self._measure(bench, "user, first", self._user(bench), "direct", connections)
+        self._say(f"a directory of {directory.ENTRIES} entries")
+        self._directories()
         self._say("pulls over TLS")
         with self._site("tls", FEW, AUTHSVC_TLS__SELF_SIGNED="true") as bench:
             self._pulls(bench, "https")
@@ -151,6 +156,31 @@ class Bencher:
                         lambda requests=requests: self._once(few, requests, "direct").p50_ms,
                     )
 
+    def _directories(self) -> None:
+        """First and repeated logins of people in few groups and in many, and a storm of people."""
+        with directory.running(self._directory / "directory") as corp:
+            kinds = {
+                f"LDAP, {count} groups": [Request(f"{TOKEN}&scope=repository:team0/app:pull", basic(name, PASSWORD))]
+                for name, count in zip(corp.people, directory.GROUPS, strict=False)
+            }
+            with self._site("ldap-first", FEW, AUTHSVC_TOKEN__PROOF_TTL="0", **corp.environment) as bench:
+                for what, requests in kinds.items():
+                    for connections in (1, 16):
+                        self._measure(bench, f"{what}, first", requests, "direct", connections)
+            with self._site("ldap", FEW, **corp.environment) as bench:
+                for what, requests in kinds.items():
+                    self._measure(bench, f"{what}, repeated", requests, "direct", 16)
+                    self.directory[what] = compare(
+                        lambda requests=requests: self._once(bench, requests, "direct").cpu_us,
+                        lambda: self._once(bench, self._user(bench), "direct").cpu_us,
+                    )
+                path = f"{TOKEN}&scope=repository:team0/app:pull"
+                people = [Request(path, basic(name, PASSWORD)) for name in corp.people[:STORM]]
+                with directory.Watch(corp.port).running() as watch:
+                    self._storm(bench, f"{STORM} people of a directory at once, the first time", people, 20)
+                    self._storm(bench, f"{STORM} people of a directory at once, the second time", people, 3)
+                self.connections = watch.most
+
     def promises(self) -> Iterator[Promise]:
         yield _at_most("CPU of a repeated login, in constant views", self.cpu, 2.5)
         front, web = self._find("anonymous", "nginx", 16).per_second, self._find("anonymous", "direct", 16).per_second
@@ -160,6 +190,10 @@ class Bencher:
         for one in self.storms:
             kept = one["seconds"] <= one["at_most"] and set(one["statuses"]) == {"200"}
             yield Promise(one["what"], f"{one['at_most']} s, no error", f"{one['seconds']} s, {one['statuses']}", kept)
+        for what, ratio in self.directory.items():
+            yield _at_most(f"CPU of a repeated login, in a local user's: {what}", ratio, 1.2)
+        pool = LdapSettings.model_fields["pool_size"].default * WebSettings.model_fields["processes"].default
+        yield _at_most("connections to the directory in a storm", self.connections, pool)
         idle = sum(self.memory[part] for part in ("web", "worker", "nginx"))
         yield _at_most("idle memory of web, worker and nginx, MB", idle, 200)
         for size, wanted in (("500 MB", 1.2), ("100 kB", 1.5)):

@@ -11,7 +11,17 @@ mpl.use("svg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-KINDS = ("constant Flask view", "anonymous", "robot", "access token", "refresh grant", "user, repeated", "user, first")
+KINDS = (
+    "constant Flask view",
+    "anonymous",
+    "robot",
+    "access token",
+    "refresh grant",
+    "user, repeated",
+    "user, first",
+    "LDAP, 5 groups, repeated",
+    "LDAP, 5 groups, first",
+)
 DIRECT, FRONT = "#33658a", "#f26419"
 
 

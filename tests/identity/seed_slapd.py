@@ -34,10 +34,11 @@ def entry(dn: str, *values: tuple[str, str], **attributes: str) -> str:
 
 def ldif() -> str:
     """All of it, and three hundred people more."""
-    return "".join([*_frame(), *_people(), *_groups(), *(person(f"person{one}") for one in range(300))])
+    return "".join([*frame(), *_people(), *_groups(), *(person(f"person{one}") for one in range(300))])
 
 
-def _frame() -> Iterator[str]:
+def frame() -> Iterator[str]:
+    """What every directory of these tests begins with: the tree, the service's account, policies."""
     yield entry(BASE, ("objectClass", "dcObject"), ("objectClass", "organization"), o="Example", dc="example")
     for name in ("people", "groups", "services", "policies", "open", "direct", "referred"):
         yield entry(f"ou={name},{BASE}", objectClass="organizationalUnit", ou=name)

@@ -134,7 +134,7 @@ access to dn.subtree="ou=open,{base}" by * read
 access to dn.subtree="ou=direct,{base}" by anonymous auth by users read
 access to * by dn.exact="{service}" read by dn.exact="{limited}" read by anonymous auth by * none
 database mdb
-maxsize 67108864
+maxsize {room}
 suffix {base}
 rootdn {root}
 rootpw {root_password}
@@ -155,7 +155,14 @@ class Seeded:
     """An OpenLDAP server's directory, filled, which may run again and again on the same ports."""
 
     def __init__(
-        self, directory: Path, authority: Authority, certificate: Certificate, ldif: str, *, clients: str = "never"
+        self,
+        directory: Path,
+        authority: Authority,
+        certificate: Certificate,
+        ldif: str,
+        *,
+        clients: str = "never",
+        room: int = 64 * 2**20,
     ) -> None:
         (directory / "db").mkdir(parents=True)
         self._config, self._log = directory / "slapd.conf", directory / "log"
@@ -165,7 +172,7 @@ class Seeded:
             _CONFIG.format(
                 directory=directory, ca=authority.certificate, certificate=certificate.certificate,
                 key=certificate.key, clients=clients, base=BASE, service=SERVICE, limited=LIMITED, root=ROOT_DN,
-                root_password=ROOT_PASSWORD,
+                root_password=ROOT_PASSWORD, room=room,
             )
         )  # fmt: skip
         entries.write_text(ldif, encoding="utf-8")
