@@ -26,13 +26,14 @@ def is_alive(session: Session, part: str, now: int) -> bool:
 
 
 def is_migrated(engine: Engine) -> bool:
-    """Whether the schema is the one this version needs.
+    """Whether the schema is the one this version needs, or a newer one, which only adds to it.
 
     Raises:
         Unavailable: the database does not answer.
     """
     with reading(engine) as session:
-        return revision.current(session.connection()) == revision.NEWEST
+        found = revision.current(session.connection())
+    return found is not None and found >= revision.NEWEST
 
 
 def components(engine: Engine, now: int) -> dict[str, bool]:

@@ -1,26 +1,33 @@
 """The engine and what each database needs to be told. Everything that differs between the two stands here."""
 
+import random
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, Executable, Row, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, Executable, Row, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from authsvc.errors import Misconfigured, Unavailable
 
-__all__ = ["Engine", "Session", "fetch", "make_engine", "reading", "transaction"]
+__all__ = ["Engine", "Session", "fetch", "is_away", "make_engine", "reading", "retried", "transaction"]
 
+T = TypeVar("T")
 BUSY_SECONDS, LOCKED_SECONDS = 5, 15
 """How long to wait for a connection of the pool, and for other writers on SQLite."""
 CONNECT_SECONDS = 1
 _RETRY_SECONDS, _ROOM_SECONDS = 0.5, 0.02
 _TOO_MANY = {(1040,), (1203,), (1226,)}
+_OUTDONE = {1205, 1213}
+"""MariaDB ended a transaction in favour of others: it waited too long for a lock, or they waited for each other."""
+_OUTDONE_TIMES, _OUTDONE_SECONDS = 3, 0.05
+_NOT_IN_CHARGE = {1047, 1290, 1836}
+"""A server that does not take changes, because it is or has become a replica, or has lost its cluster."""
 HURRIED, PATIENT, MIGRATING = 0.8, 30.0, 3_600.0
 """Seconds in which MariaDB has to answer: to web, where a ping and a new connection must be over within two; to
 others; and to changes of its tables."""
@@ -51,11 +58,29 @@ def transaction(engine: Engine) -> Iterator[Session]:
     """One unit of work that may write: commit on success, roll back on any exception.
 
     Raises:
-        Unavailable: the database does not answer, or its disk is full.
+        Unavailable: the database does not answer, its disk is full, or others hold what this needs.
     """
-    writing = engine.execution_options(write=True)
-    with _as_unavailable(), Session(writing, expire_on_commit=False) as session, session.begin():
+    with _as_unavailable(), _writing(engine) as session:
         yield session
+
+
+def retried(engine: Engine, work: Callable[[Session], T]) -> T:
+    """What `work` returns, as a unit of work that may write; done anew, up to thrice, when it met others half-way.
+
+    Raises:
+        Unavailable: as `transaction` does.
+    """
+    with _as_unavailable():
+        for _ in range(_OUTDONE_TIMES):
+            try:
+                with _writing(engine) as session:
+                    return work(session)
+            except DBAPIError as exc:
+                if _code(exc) not in _OUTDONE:
+                    raise
+            time.sleep(random.uniform(0, _OUTDONE_SECONDS))  # noqa: S311 (no secret)
+        with _writing(engine) as session:
+            return work(session)
 
 
 @contextmanager
@@ -90,10 +115,29 @@ def _rows(engine: Engine, statement: Executable, values: Mapping[str, Any] | Non
 
 
 @contextmanager
+def _writing(engine: Engine) -> Iterator[Session]:
+    with Session(engine.execution_options(write=True), expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+def is_away(exc: DBAPIError) -> bool:
+    """Whether MariaDB could not be reached or broke off, in place of answering that it does not want to."""
+    return exc.connection_invalidated or 2000 <= _code(exc) < 3000 or (_code(exc),) in _TOO_MANY
+
+
+def _code(exc: DBAPIError) -> int:
+    """MariaDB's number of an error; 0 where there is none."""
+    code = exc.orig.args[0] if exc.orig and exc.orig.args else 0
+    return code if isinstance(code, int) else 0
+
+
+@contextmanager
 def _as_unavailable() -> Iterator[None]:
     try:
         yield
     except DBAPIError as exc:
+        if _code(exc) in _OUTDONE:
+            raise Unavailable("the database is busy; try again in a moment") from exc
         if _is_environment(exc):
             raise Unavailable("the database does not answer; try again in a moment") from exc
         raise
@@ -137,6 +181,7 @@ def _sqlite(url: URL) -> Engine:
 
 
 def _mariadb(url: URL, answer_within: float) -> Engine:
+    patience = max(1, int(answer_within))
     engine = create_engine(
         url.update_query_dict({"charset": "utf8mb4"}),
         # From 11.6 on, REPEATABLE READ raises error 1020 where it used to read again.
@@ -151,7 +196,9 @@ def _mariadb(url: URL, answer_within: float) -> Engine:
             "connect_timeout": min(CONNECT_SECONDS, answer_within),
             "read_timeout": answer_within,
             "write_timeout": answer_within,
-            "init_command": "SET SESSION sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
+            "init_command": "SET SESSION sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
+            # Who has given up waiting for an answer must not go on waiting in the server, for rows or for tables.
+            f", innodb_lock_wait_timeout={patience}, lock_wait_timeout={patience}",
         },
     )
     door = _Door(answer_within)
@@ -159,6 +206,12 @@ def _mariadb(url: URL, answer_within: float) -> Engine:
     @event.listens_for(engine, "do_connect")
     def on_do_connect(dialect: Any, _record: object, args: list[Any], options: dict[str, Any]) -> object:  # noqa: ANN401
         return door.enter(lambda: dialect.connect(*args, **options))
+
+    @event.listens_for(engine, "handle_error")
+    def on_error(context: ExceptionContext) -> None:
+        # After a fail-over the next connection may lead to the server that is in charge now.
+        if context.original_exception.args[:1] and context.original_exception.args[0] in _NOT_IN_CHARGE:
+            context.is_disconnect = True
 
     return engine
 

@@ -1,15 +1,17 @@
 """Bring a database's schema up to date with Alembic, one process at a time."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from authsvc.db import journal
+from authsvc.db.engine import is_away
 from authsvc.db.revision import current
 from authsvc.errors import Misconfigured, Unavailable
 
@@ -19,9 +21,11 @@ LOCK_SECONDS = 60
 def upgrade(engine: Engine) -> list[str]:
     """Run every migration that is missing and return the new revision, or nothing when there was none.
 
+    A migration that was killed goes on where it stopped: on SQLite nothing of it is left, on MariaDB see `journal`.
+
     Raises:
         Unavailable: the database does not answer, or another process keeps migrating it.
-        Misconfigured: the database was made by a newer version.
+        Misconfigured: the database was made by a newer version, or refuses a migration.
     """
     script = ScriptDirectory.from_config(_config())
     try:
@@ -32,11 +36,14 @@ def upgrade(engine: Engine) -> list[str]:
                 raise Misconfigured(f"the database is at revision {before}, which a newer authsvc made: install that")
             config = _config()
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            with journal.kept(connection):
+                command.upgrade(config, "head")
             connection.commit()
             after = current(connection)
-    except OperationalError as exc:
-        raise Unavailable(f"the database does not answer: {exc.orig}") from exc
+    except DBAPIError as exc:
+        if is_away(exc) or engine.dialect.name == "sqlite":
+            raise Unavailable(f"the database does not answer: {exc.orig}") from exc
+        raise Misconfigured(f"the database refuses a migration: {exc.orig}") from exc
     return [f"the database, at revision {after}"] if after != before else []
 
 
@@ -57,4 +64,5 @@ def _alone(connection: Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        connection.execute(text("SELECT RELEASE_LOCK('authsvc.migrate')"))
+        with suppress(SQLAlchemyError):  # a connection that broke has given it back
+            connection.execute(text("SELECT RELEASE_LOCK('authsvc.migrate')"))

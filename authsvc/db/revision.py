@@ -3,7 +3,8 @@
 from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, select
 
 NEWEST = "0006"
-"""The newest migration in `migrations/versions`, after which the tables are as `tables.py` says."""
+"""The newest migration in `migrations/versions`, after which the tables are as `tables.py` says. Numbers only grow, and
+a migration only adds: what an older version reads and writes, a newer schema still has."""
 
 _VERSION = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
 

@@ -30,11 +30,12 @@ def test_a_database_of_this_version_is_migrated(engine):
     assert health.is_migrated(engine)
 
 
-def test_a_database_of_another_version_is_not(engine):
+@pytest.mark.parametrize(("version", "migrated"), [("0001", False), ("9999", True)])
+def test_a_database_of_an_older_version_is_not_and_of_a_newer_one_is(engine, version, migrated):
     with engine.execution_options(write=True).begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": version})
     try:
-        assert not health.is_migrated(engine)
+        assert health.is_migrated(engine) is migrated
     finally:
         with engine.execution_options(write=True).begin() as connection:
             connection.execute(text("UPDATE alembic_version SET version_num = :head"), {"head": revision.NEWEST})

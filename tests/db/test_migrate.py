@@ -7,7 +7,8 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, inspect, text
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, MetaData, Table, insert, inspect, text
 
 from authsvc.db import migrate, revision
 from authsvc.db.engine import make_engine
@@ -43,6 +44,19 @@ def tables(engine: Engine) -> set[str]:
     return set(inspect(engine).get_table_names())
 
 
+def differences(engine: Engine) -> list[object]:
+    """What a database has, and what the code says that it should have."""
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return list(compare_metadata(context, Base.metadata))
+
+
+def a_row(table: Table) -> dict[str, object]:
+    """Something for every column; whatever refers to another row refers to the one that was made so."""
+    values = {int: 7, bool: True, str: "x", bytes: b"x"}
+    return {column.name: values[column.type.python_type] for column in table.columns}
+
+
 def wait_for_the_others(together: Barrier) -> None:
     together.wait()
 
@@ -72,9 +86,17 @@ def test_a_second_upgrade_does_nothing(empty):
 
 def test_the_migrations_make_the_tables_that_the_code_describes(empty):
     migrate.upgrade(empty)
-    with empty.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, Base.metadata) == []
+    assert differences(empty) == []
+
+
+def test_the_version_before_can_write_to_the_tables_of_this_one(empty):
+    migrate_to(empty, [step.revision for step in ScriptDirectory.from_config(migrate._config()).walk_revisions()][1])
+    before = MetaData()
+    before.reflect(empty)
+    migrate.upgrade(empty)
+    with empty.execution_options(write=True).begin() as connection:
+        written = [connection.execute(insert(table).values(a_row(table))).rowcount for table in before.sorted_tables]
+    assert set(written) == {1}
 
 
 def test_a_downgrade_leaves_no_table(empty):
@@ -104,6 +126,15 @@ def test_processes_that_migrate_at_once_migrate_once(empty_url, tmp_path):
     with ProcessPoolExecutor(3, spawned, initializer=wait_for_the_others, initargs=(together,)) as processes:
         made = list(processes.map(upgrade_in_a_process, [empty_url] * 3, [tmp_path / "empty.db"] * 3))
     assert sorted(made) == [[], [], [f"the database, at revision {revision.NEWEST}"]]
+
+
+def test_a_table_of_somebody_else_is_refused_by_name(make_mariadb, tmp_path):
+    engine = make_engine(make_mariadb("taken"), None, tmp_path)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE projects (id INTEGER)"))
+    with pytest.raises(Misconfigured, match=r"refuses a migration.*'projects' already exists"):
+        migrate.upgrade(engine)
+    engine.dispose()
 
 
 def test_a_server_that_is_down_is_unavailable(no_database):
