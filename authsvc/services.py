@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 from authsvc.core import keys, setup, users
 from authsvc.core.callers import Callers
@@ -18,7 +19,7 @@ from authsvc.core.standings import Standings
 from authsvc.core.throttle import Throttle
 from authsvc.core.tokens import Tokens
 from authsvc.core.usage import Usage
-from authsvc.db.engine import HURRIED, Engine, Session, reading, transaction
+from authsvc.db.engine import HURRIED, Engine, Session, reading, retried, transaction
 from authsvc.db.tables import SigningKey
 from authsvc.identity import Directory, PasswordBackend
 from authsvc.identity.federated import Federation
@@ -27,6 +28,8 @@ from authsvc.identity.ldap import LdapBackend
 from authsvc.identity.local import LocalBackend
 from authsvc.registry.client import RegistryClient
 from authsvc.settings import Settings
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,10 @@ class Services:
     def reading(self) -> AbstractContextManager[Session]:
         """A unit of work that only reads."""
         return reading(self.engine)
+
+    def retried(self, work: Callable[[Session], T]) -> T:
+        """A unit of work that may write, done anew when it met others half-way."""
+        return retried(self.engine, work)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +142,6 @@ def _directories(settings: Settings) -> dict[str, PasswordBackend]:
 
 def _local(engine: Engine) -> LocalBackend:
     def renew_hash(name: str, outdated: str, phc: str) -> None:
-        with transaction(engine) as session:
-            users.renew_hash(session, name, outdated, phc)
+        retried(engine, lambda session: users.renew_hash(session, name, outdated, phc))
 
     return LocalBackend(partial(users.find_hash, engine), renew_hash)

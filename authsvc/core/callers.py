@@ -16,7 +16,7 @@ from authsvc.core.standing import Account, Machine, Standing
 from authsvc.core.standings import Standings
 from authsvc.core.throttle import Throttle
 from authsvc.core.usage import Usage
-from authsvc.db.engine import transaction
+from authsvc.db.engine import retried
 from authsvc.domain import machine_secrets, trusts
 from authsvc.domain.machine_secrets import Kind
 from authsvc.domain.names import canonical_user
@@ -123,8 +123,7 @@ class Callers:
             Unauthenticated: always, with the reason.
         """
         claimed = Actor(name, via, Role.EVERYONE, source=origin.source, request_id=origin.request_id)
-        with transaction(self._engine) as session:
-            audit.refused_login(session, claimed, detail or reason, now)
+        retried(self._engine, lambda session: audit.refused_login(session, claimed, detail or reason, now))
         raise Unauthenticated(reason)
 
     def _person(self, shown: Credentials, origin: Origin, projects: Collection[str], now: int) -> Caller:
@@ -252,8 +251,7 @@ class Callers:
             source=origin.source,
             request_id=origin.request_id,
         )
-        with transaction(self._engine) as session:
-            refresh_tokens.revoke_family(session, thief, machine.family, now)
+        retried(self._engine, lambda session: refresh_tokens.revoke_family(session, thief, machine.family, now))
 
 
 def _account_of(proof: Proof, found: Standing) -> Account | None:

@@ -239,6 +239,9 @@ def announce_expiring(session: Session, actor: Actor, within_days: int, now: int
     due = [robot for robot in list_expiring(session, actor, within_days, now) if robot.announced_at is None]
     for robot in due:
         robot.announced_at = now
+    # All before the first of the trail: whoever holds its head must not wait for those who wait for that.
+    session.flush()
+    for robot in due:
         days = max(0, ((robot.expires_at or now) - now) // DAY)
         audit.record(session, actor, "robot.expiring", robot.name, now, detail=f"in {days} days")
     return due

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from authsvc.core import keys, projects, users
 from authsvc.core.rights import system
 from authsvc.core.sealing import Sealer
-from authsvc.db.engine import MIGRATING, PATIENT, make_engine, transaction
+from authsvc.db.engine import MIGRATING, PATIENT, make_engine, retried, transaction
 from authsvc.db.tables import User
 from authsvc.errors import Invalid, Misconfigured
 from authsvc.settings import Settings
@@ -54,8 +54,7 @@ def prepare(settings: Settings, now: int) -> list[str]:
 
 def renew_signing_key(settings: Settings, engine: Engine, now: int) -> bool:
     """Make a new signing key when the newest one ends soon; says whether it did."""
-    with transaction(engine) as session:
-        return bool(_signing_key(session, settings, now))
+    return retried(engine, lambda session: bool(_signing_key(session, settings, now)))
 
 
 def _signing_key(session: Session, settings: Settings, now: int) -> list[str]:

@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session, class_mapper
 
 from authsvc.core import audit, users
 from authsvc.core.rights import require
-from authsvc.db.engine import fetch, transaction
+from authsvc.db.engine import fetch, retried
 from authsvc.db.ensure import ensure
 from authsvc.db.tables import FailedSecret, FailureCount, KnownSource
 from authsvc.domain.names import canonical_user, is_user
@@ -88,18 +88,7 @@ class Throttle:
         Raises:
             Unavailable: the database does not answer.
         """
-        name, sources = _account(account), prefixes(source)
-        near = sources[0]
-        counts: list[Key] = []
-        with transaction(self._engine) as session:
-            if _is_first(session, self._digest(name, near, secret), now):
-                counts += [(ALL, prefix) for prefix in sources]
-                counts += [(name, near)] if name else []
-            # An outdated password on many machines is one wrong password of its account.
-            if name and _is_first(session, self._digest(name, ALL, secret), now):
-                counts.append((name, ALL))
-            for key in sorted(counts):  # see `ensure`
-                _count(session, key, self._period(key), now)
+        retried(self._engine, lambda session: self._count_failure(session, _account(account), source, secret, now))
 
     def succeeded(self, account: str, source: str, now: int) -> None:
         """Forget the failures of an account from a source, and remember the source. Writes once a day.
@@ -114,25 +103,44 @@ class Throttle:
         except Unavailable as exc:
             log.warning("the source of a login cannot be remembered: %s", exc)
 
+    def _count_failure(self, session: Session, name: str, source: str, secret: str, now: int) -> None:
+        sources = prefixes(source)
+        near = sources[0]
+        counts: list[Key] = []
+        if _is_first(session, self._digest(name, near, secret), now):
+            counts += [(ALL, prefix) for prefix in sources]
+            counts += [(name, near)] if name else []
+        # An outdated password on many machines is one wrong password of its account.
+        if name and _is_first(session, self._digest(name, ALL, secret), now):
+            counts.append((name, ALL))
+        for key in sorted(counts):  # see `ensure`
+            _count(session, key, self._period(key), now)
+
     def _note_success(self, key: Key, now: int) -> None:
         until = now + self._settings.known_days * DAY
         failed = fetch(self._engine, select(FailureCount.failures).where(_is(key), FailureCount.ends_at > now))
         if not failed and _known_until(self._engine, *key) > until - DAY:
             return
-        with transaction(self._engine) as session:
+
+        def note(session: Session) -> None:
             _forget(session, _is(key))
             _remember(session, key, until)
+
+        retried(self._engine, note)
 
     def _take_turns(self, counts: Sequence[Tally], now: int) -> None:
         """One attempt for each delay, however many come when it is over: the first to move `last_at` has it."""
         if not counts:
             return
-        with transaction(self._engine) as session:
+
+        def take(session: Session) -> None:
             for count in counts:
                 unmoved = and_(FailureCount.failures == count.failures, FailureCount.last_at == count.last_at)
                 mine = update(FailureCount).where(_is((count.account, count.source)), unmoved)
                 if session.connection().execute(mine.values(last_at=now)).rowcount != 1:
                     raise _too_many(self._delay(count))
+
+        retried(self._engine, take)
 
     def _ready_at(self, count: Tally) -> int:
         """When the next attempt may be made."""
@@ -194,13 +202,16 @@ def purge(engine: Engine, now: int) -> None:
 
 def _purge_some(engine: Engine, table: type[FailureCount | FailedSecret | KnownSource], now: int) -> int:
     columns = class_mapper(table).primary_key
-    with transaction(engine) as session:
+
+    def drop(session: Session) -> int:
         # Found without locks, then deleted one by one in the order in which logins lock them.
         ended = session.execute(select(*columns).where(table.ends_at <= now).limit(PURGE_BATCH)).all()
         for key in sorted(ended, key=tuple):
             same = [column == value for column, value in zip(columns, key, strict=True)]
             session.connection().execute(delete(table).where(*same, table.ends_at <= now))
-    return len(ended)
+        return len(ended)
+
+    return retried(engine, drop)
 
 
 def _account(typed: str | None) -> str:

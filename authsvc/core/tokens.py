@@ -18,7 +18,7 @@ from authsvc.core.keys import KeyRing
 from authsvc.core.login import Credentials
 from authsvc.core.refresh_tokens import NewToken
 from authsvc.core.standings import Standings
-from authsvc.db.engine import transaction
+from authsvc.db.engine import retried
 from authsvc.domain import names, permissions, scope
 from authsvc.domain.permissions import Audience, Credential
 from authsvc.domain.scope import Scope
@@ -183,9 +183,7 @@ class Tokens:
         if isinstance(shown, str):
             if not settings.refresh_rotation:
                 return shown
-            with transaction(self._engine) as session:
-                return refresh_tokens.replace(session, actor, found, new, now)
+            return retried(self._engine, lambda session: refresh_tokens.replace(session, actor, found, new, now))
         if actor.via is not Credential.PASSWORD or not request.wants_refresh:
             return None
-        with transaction(self._engine) as session:
-            return refresh_tokens.add(session, actor, new, now)
+        return retried(self._engine, lambda session: refresh_tokens.add(session, actor, new, now))

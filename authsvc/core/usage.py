@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from sqlalchemy import Engine, or_, update
 
 from authsvc.core.standing import Machine
-from authsvc.db.engine import transaction
+from authsvc.db.engine import Session, retried
 from authsvc.db.tables import AccessToken, RefreshToken, Robot
 from authsvc.domain.machine_secrets import Kind
 from authsvc.errors import AppError
@@ -48,12 +48,15 @@ class Usage:
         with self._lock:
             times, self._times = self._times, {}
         try:
-            with transaction(self._engine) as session:
-                for (kind, row_id), at in sorted(times.items()):
-                    table = _TABLES[kind]
-                    older = or_(table.last_used_at.is_(None), table.last_used_at < at)
-                    session.execute(update(table).where(table.id == row_id, older).values(last_used_at=at))
+            retried(self._engine, lambda session: _write(session, times))
         except AppError as exc:
             log.warning("times of last use were not written: %s", exc)
             with self._lock:
                 self._times = times | self._times
+
+
+def _write(session: Session, times: Mapping[tuple[Kind, int], int]) -> None:
+    for (kind, row_id), at in sorted(times.items()):
+        table = _TABLES[kind]
+        older = or_(table.last_used_at.is_(None), table.last_used_at < at)
+        session.execute(update(table).where(table.id == row_id, older).values(last_used_at=at))

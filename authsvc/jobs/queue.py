@@ -46,8 +46,7 @@ def register(queue: Huey, built: Services) -> None:
 
 def beat_once(built: Services) -> None:
     """Say that the worker is alive."""
-    with built.transaction() as session:
-        health.beat(session, health.WORKER, int(time.time()))
+    built.retried(lambda session: health.beat(session, health.WORKER, int(time.time())))
 
 
 def renew_once(built: Services) -> None:
@@ -56,10 +55,12 @@ def renew_once(built: Services) -> None:
     if setup.renew_signing_key(built.settings, built.engine, now):
         log.info("made a new signing key")
     throttle.purge(built.engine, now)
-    with built.transaction() as session:
-        events.purge(session, now)
-        for robot in robots.announce_expiring(session, ACTOR, built.settings.robot_warning_days, now):
-            log.warning("robot %s%s expires soon", built.settings.robot_prefix, robot.name)
+    built.retried(lambda session: events.purge(session, now))
+    announced = built.retried(
+        lambda session: robots.announce_expiring(session, ACTOR, built.settings.robot_warning_days, now)
+    )
+    for robot in announced:
+        log.warning("robot %s%s expires soon", built.settings.robot_prefix, robot.name)
 
 
 def sync_once(built: Services) -> None:

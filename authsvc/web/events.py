@@ -27,8 +27,8 @@ def receive() -> ResponseReturnValue:
     envelope = _envelope()
     found = envelope.get("events") if isinstance(envelope, dict) else None
     if isinstance(found, list):
-        with services().transaction() as session:
-            events.store(session, [event for event in found if isinstance(event, dict)], int(time.time()))
+        kept = [event for event in found if isinstance(event, dict)]
+        services().retried(lambda session: events.store(session, kept, int(time.time())))
     return "", 200
 
 

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from authsvc.core import projects, robots, standing
 from authsvc.core.projects import DeleteProject
@@ -433,6 +433,15 @@ def test_an_end_is_announced_once(session, made, root, now):
 def test_an_announcement_is_an_audit_row(session, made, root, now):
     robots.announce_expiring(session, root, 14, now + 20 * DAY)
     assert last_event(session) == ("root", "robot.expiring", "acme+ci", "ok", "in 10 days")
+
+
+def test_every_robot_is_locked_before_the_head_of_the_trail(session, cast, root, now):
+    for name in ("one", "two"):
+        robots.add(session, root, robot(name, days=1), now)
+    written = []
+    event.listen(session.connection(), "before_cursor_execute", lambda *given: written.append(given[2].split()[1]))
+    robots.announce_expiring(session, root, 14, now)
+    assert "robots" not in written[written.index("audit_heads") :]
 
 
 def test_an_end_that_is_past_is_announced_as_now(session, made, root, now):

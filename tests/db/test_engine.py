@@ -1,12 +1,14 @@
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import Engine, select, text, update
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from authsvc.db import engine as engine_module
-from authsvc.db.engine import fetch, make_engine, reading, transaction
+from authsvc.db.engine import Session, fetch, make_engine, reading, retried, transaction
 from authsvc.db.tables import Heartbeat, User
 from authsvc.errors import Misconfigured, Unavailable
 from tests.factories import make_user
@@ -67,6 +69,83 @@ def test_concurrent_writers_lose_nothing(engine):
         list(threads.map(count, range(200)))
     with reading(engine) as session:
         assert session.get_one(Heartbeat, "counter").at == 200
+
+
+class TestUnitsOfWorkThatWaitForEachOther:
+    """Two that lock the same two rows of MariaDB, each in its own order, and have both locked one of them."""
+
+    @pytest.fixture
+    def engine(self, mariadb_url, tmp_path) -> Iterator[Engine]:
+        made = make_engine(mariadb_url, None, tmp_path)
+        with transaction(made) as session:
+            session.add_all([Heartbeat(part="a", at=0), Heartbeat(part="b", at=0)])
+        yield made
+        made.dispose()
+
+    @pytest.fixture
+    def cross(self):
+        """Count in both rows; those who do so first meet between the two."""
+        meeting, late = threading.Barrier(2, timeout=60), threading.local()
+
+        def cross(session: Session, order: str) -> None:
+            for part in order:
+                session.execute(update(Heartbeat).where(Heartbeat.part == part).values(at=Heartbeat.at + 1))
+                if not hasattr(late, "met"):
+                    late.met = meeting.wait()
+
+        return cross
+
+    def test_are_both_done(self, engine, cross):
+        with ThreadPoolExecutor(2) as threads:
+            list(threads.map(lambda order: retried(engine, lambda session: cross(session, order)), ["ab", "ba"]))
+        with reading(engine) as session:
+            assert list(session.scalars(select(Heartbeat.at))) == [2, 2]
+
+    def test_one_is_told_to_try_again_where_nobody_can_do_it_anew(self, engine, cross):
+        def work(order: str) -> None:
+            with transaction(engine) as session:
+                cross(session, order)
+
+        with ThreadPoolExecutor(2) as threads:
+            ends = [threads.submit(work, order).exception for order in ("ab", "ba")]
+            assert sorted(str(end()) for end in ends) == ["None", "the database is busy; try again in a moment"]
+
+    def test_a_unit_of_work_is_not_done_anew_for_ever(self, engine):
+        asked = []
+
+        def work(session: Session) -> None:
+            asked.append(1)
+            refuse(session, 1213)
+
+        with pytest.raises(Unavailable, match="busy"):
+            retried(engine, work)
+        assert len(asked) == 4
+
+    def test_what_fails_in_another_way_is_not_done_anew(self, engine):
+        asked = []
+        with pytest.raises(ZeroDivisionError):
+            retried(engine, lambda _: asked.append(1) or 1 / 0)
+        assert len(asked) == 1
+
+
+def refuse(session: Session, code: int) -> None:
+    """Let MariaDB answer with an error of that number."""
+    session.execute(text(f"SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {code}, MESSAGE_TEXT = 'no'"))
+
+
+def connection_id(engine: Engine) -> int:
+    with reading(engine) as session:
+        return session.scalar(text("SELECT CONNECTION_ID()"))
+
+
+@pytest.mark.parametrize("code", [1047, 1290, 1836])
+def test_a_server_that_is_not_in_charge_is_unavailable_and_left(mariadb_url, tmp_path, code):
+    engine = make_engine(mariadb_url, None, tmp_path)
+    before = connection_id(engine)
+    with pytest.raises(Unavailable), transaction(engine) as session:
+        refuse(session, code)
+    assert connection_id(engine) != before
+    engine.dispose()
 
 
 @pytest.mark.parametrize("unit_of_work", [transaction, reading])
@@ -138,6 +217,8 @@ def test_sqlite_is_told_to_be_safe(tmp_path, pragma, value):
         ("sql_mode", "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION"),
         ("tx_isolation", "READ-COMMITTED"),
         ("character_set_client", "utf8mb4"),
+        ("innodb_lock_wait_timeout", 30),
+        ("lock_wait_timeout", 30),
     ],
 )
 def test_mariadb_is_told_to_be_strict(mariadb_url, tmp_path, variable, value):
