@@ -27,16 +27,18 @@ from authsvc.stack import home
 from tests.bench import processes
 from tests.bench.sites import database
 from tests.e2e import servers
-from tests.faults import invariants
+from tests.faults import databases, invariants, networks
 from tests.faults.faults import CALM, EVERYTHING, FULL, MARIADB, SQLITE, Fault, sql
 from tests.faults.load import Event, Load
 from tests.faults.worlds import World, world
 from tests.faults.writing import write_for_ever
 
-HOLD, RECOVERY, ANSWER = 5.0, 5.0, 2.0
-"""Seconds that a fault lasts, that everything may take to work again, and that a refusal may take."""
+HOLD, RECOVERY = 5.0, 5.0
+"""Seconds that a fault lasts, and that everything may take to work again."""
 PASSWORD = "authsvc-own-secret"
 GOOD = {"200", "201", "ok"}
+REFUSED = {"502", "503", "504"}
+OWN = "AUTHSVC_FAULTS_NAMESPACES"
 
 
 @dataclass(frozen=True)
@@ -114,8 +116,8 @@ def _judge(fault: Fault, during: list[Event], afterwards: list[Event]) -> Iterat
     )
     if odd:
         yield f"answered otherwise than it should: {dict(odd)}"
-    late = [e for e in during if e.result == "503" and e.seconds > ANSWER]
-    if late and not fault.slow:
+    late = [e for e in during if e.result in REFUSED and e.seconds > fault.within]
+    if late:
         yield f"{len(late)} refusals took up to {max(e.seconds for e in late):.1f} s"
     still = Counter(f"{e.kind}: {e.result}" for e in afterwards if e.result not in GOOD)
     if still:
@@ -209,23 +211,74 @@ def run(directory: Path, wanted: Callable[[str], bool], seed: int) -> Iterator[O
         with _small_disk(directory / "disk") as disk, world(disk, AUTHSVC_REGISTRY__STORAGE=str(storage)) as made:
             for fault in FULL:
                 yield try_fault(made, fault, seed)
-    if any(wanted(fault.number) for fault in MARIADB):
-        yield from _with_mariadb(place("mariadb-world"), wanted, seed)
+    yield from _with_mariadb(place, wanted, seed)
 
 
-def _with_mariadb(directory: Path, wanted: Callable[[str], bool], seed: int) -> Iterator[Outcome]:
+def _with_mariadb(place: Callable[[str], Path], wanted: Callable[[str], bool], seed: int) -> Iterator[Outcome]:
+    faults = [fault for fault in (*MARIADB, *databases.MORE) if wanted(fault.number)]
+    if faults:
+        with _on_mariadb(place("mariadb-world")) as made:
+            yield from (try_fault(made, fault, seed) for fault in faults)
+    if wanted("F5"):
+        yield _failed_over(place("pair"), seed)
+    if wanted("F36"):
+        own = place("names")
+        with networks.names(own) as found, _on_mariadb(own, host=networks.NAME) as made:
+            yield try_fault(made, networks.unresolved(found), seed)
+    if wanted("F37"):
+        yield from _parted(place("parted"), seed)
+
+
+@contextmanager
+def _on_mariadb(directory: Path, host: str = "127.0.0.1", **environment: str) -> Iterator[World]:
+    """An installation with a MariaDB of its own, which it reaches by that name."""
     with ExitStack() as stack:
         server = stack.enter_context(servers.mariadb(directory / "mariadb"))
-        with database(server.url, "authsvc") as url:
-            root = create_engine(f"{server.url}/mysql")
-            sql(root, f"CREATE USER authsvc IDENTIFIED BY '{PASSWORD}'")
-            sql(root, "GRANT ALL ON authsvc.* TO authsvc")
-            root.dispose()
-            with world(directory, url=url.replace("root@", "authsvc@"), password=PASSWORD) as made:
-                made.server, made.kept = server, stack
-                for fault in MARIADB:
-                    if wanted(fault.number):
-                        yield try_fault(made, fault, seed)
+        url = stack.enter_context(_for_authsvc(server.url))
+        made = stack.enter_context(
+            world(directory, url=url.replace("127.0.0.1", host), password=PASSWORD, **environment)
+        )
+        made.server, made.kept = server, stack
+        yield made
+
+
+@contextmanager
+def _for_authsvc(server: str) -> Iterator[str]:
+    """The URL of an empty database and its user, without the password."""
+    with database(server, "authsvc") as url:
+        root = create_engine(f"{server}/mysql")
+        sql(root, f"CREATE USER authsvc IDENTIFIED BY '{PASSWORD}'")
+        sql(root, "GRANT ALL ON authsvc.* TO authsvc")
+        root.dispose()
+        yield url.replace("root@", "authsvc@")
+
+
+def _failed_over(directory: Path, seed: int) -> Outcome:
+    with (
+        databases.pair(directory / "servers") as both,
+        _for_authsvc(f"mysql+pymysql://root@127.0.0.1:{both.port}") as url,
+        world(directory, url=url, password=PASSWORD) as made,
+    ):
+        return try_fault(made, databases.fail_over(both), seed)
+
+
+def _parted(directory: Path, seed: int) -> Iterator[Outcome]:
+    web, registry = servers.free_port(), servers.free_port()
+    binds = {"AUTHSVC_WEB__BIND": f"127.0.0.1:{web}", "AUTHSVC_REGISTRY__BIND": f"127.0.0.1:{registry}"}
+    with _on_mariadb(directory, **binds) as made:
+        assert made.server
+        ports = web, registry, int(made.server.url.rpartition(":")[2])
+        for fault in networks.partitions(*ports):
+            yield try_fault(made, fault, seed)
+
+
+def _in_own_namespaces() -> None:
+    """Go on where this process alone can drop packets and take other files for the machine's names."""
+    if OWN in os.environ:
+        return
+    inner = [sys.executable, "-m", "tests.faults", *sys.argv[1:]]
+    command = ["unshare", "--net", "--mount", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", *inner]
+    os.execvpe(command[0], command, {**os.environ, OWN: "1"})
 
 
 def main() -> None:
@@ -233,6 +286,7 @@ def main() -> None:
     parser.add_argument("numbers", nargs="*", help="only these, such as F1 F9")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     given = parser.parse_args()
+    _in_own_namespaces()
     print(f"seed {given.seed}", file=sys.stderr, flush=True)
     outcomes = []
     with tempfile.TemporaryDirectory(prefix="f") as directory:

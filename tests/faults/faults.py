@@ -1,6 +1,7 @@
 """What goes wrong: each fault is injected, and healed when it is asked to go on. The numbers are README's."""
 
 import json
+import math
 import multiprocessing
 import os
 import random
@@ -27,8 +28,8 @@ from tests.faults import invariants
 from tests.faults.worlds import World
 from tests.faults.writing import write_often
 
-CALM = 2.0
-"""Seconds of traffic between two blows."""
+CALM, ANSWER = 2.0, 2.0
+"""Seconds of traffic between two blows, and those that a refusal may take."""
 KNOWN = ("robot: token", "robot: pull", "person: token", "person: pull", "nobody: token", "nobody: pull")
 TOKENS = ("robot: token", "person: token", "nobody: token", "stranger: token", "writer: project")
 EVERYTHING = (*KNOWN, "stranger: token", "pusher: token", "pusher: push", "writer: project")
@@ -41,8 +42,8 @@ class Fault:
     Args:
         inject: makes it so for as long as its block lasts; when that ends, it is healed.
         unharmed: the kinds of request that must not notice.
-        during: what the others may be answered meanwhile, beside what is good; each within two seconds.
-        slow: whether a refusal may take longer, because the machine has something else to do.
+        during: what the others may be answered meanwhile, beside what is good; which is no error of ours.
+        within: seconds within which they are told so; more where the machine has something else to do.
         quiet: whether nobody's rights change shortly before.
         crowd: how many times five clients there are.
     """
@@ -52,7 +53,7 @@ class Fault:
     inject: Callable[[World], Iterator[None]]
     unharmed: tuple[str, ...] = EVERYTHING
     during: frozenset[str] = frozenset({"503", "Unavailable"})
-    slow: bool = False
+    within: float = ANSWER
     quiet: bool = False
     crowd: int = 1
 
@@ -75,17 +76,17 @@ def frozen(world: World) -> Iterator[None]:
 
 def killed_connections(world: World) -> Iterator[None]:
     """Every connection to MariaDB is killed, again and again."""
-    with _root(world) as root, _repeating(lambda: _kill_connections(root), 0.1):
+    with killing_connections(world):
         yield
 
 
 def five_connections(world: World) -> Iterator[None]:
     """MariaDB allows five connections to all processes together."""
-    with _root(world) as root:
-        sql(root, "ALTER USER authsvc WITH MAX_USER_CONNECTIONS 5")
-        _kill_connections(root)
+    with root(world) as server:
+        sql(server, "ALTER USER authsvc WITH MAX_USER_CONNECTIONS 5")
+        _kill_connections(server)
         yield
-        sql(root, "ALTER USER authsvc WITH MAX_USER_CONNECTIONS 0")
+        sql(server, "ALTER USER authsvc WITH MAX_USER_CONNECTIONS 0")
 
 
 def eight_writers(world: World) -> Iterator[None]:
@@ -115,6 +116,17 @@ def killed_process(world: World) -> Iterator[None]:
     """One process of web is killed, twenty times."""
     for _ in range(20):
         _kill_one(world)
+    yield
+
+
+def starved(world: World) -> Iterator[None]:
+    """One process of web is given less memory than it needs, five times; the kernel ends it."""
+    for _ in range(5):
+        with _little_memory() as group:
+            victim = random.choice(world.web[1:])
+            (group / "cgroup.procs").write_text(str(victim))
+            servers.until(lambda victim=victim: victim not in world.web and len(world.web) == 3, "another process")
+            assert "oom_kill 1" in (group / _OOM).read_text(), "it was not the kernel that ended it"
     yield
 
 
@@ -230,9 +242,9 @@ def wrong_settings(world: World) -> Iterator[None]:
 
 
 SQLITE = [
-    Fault("F6", "SQLite under eight writers and a long reader", eight_writers, slow=True),
+    Fault("F6", "SQLite under eight writers and a long reader", eight_writers, within=math.inf),
     Fault("F9", "a process of web killed, twenty times", killed_process, crowd=10),
-    Fault("F10", "a process of web hangs", hung_process, slow=True),
+    Fault("F10", "a process of web hangs", hung_process, within=math.inf),
     Fault("F11", "web reloaded, twenty times", reloaded, crowd=10),
     Fault("F12", "nginx reloaded during an upload", nginx_reloaded),
     Fault("F17", "the registry killed, three times", registry_stopped, TOKENS, frozenset({"502", "ReadError"})),
@@ -241,7 +253,8 @@ SQLITE = [
     Fault("F23", "the signing key rotated, three times", rotated),
     Fault("F24", "the signing certificate's end", expired),
     Fault("F27", "three hundred slow clients", slow_clients),
-    Fault("F35", "hardly a file left to open", few_files, (), frozenset({"502", "503", "504"}), slow=True),
+    Fault("F34", "a process of web without memory, five times", starved),
+    Fault("F35", "hardly a file left to open", few_files, (), frozenset({"502", "503", "504"}), within=math.inf),
     Fault("F38", "a mistake in the settings, and a reload", wrong_settings),
 ]  # fmt: skip
 FULL = [Fault("F8", "the disk full", disk_full, KNOWN, quiet=True)]
@@ -254,11 +267,19 @@ MARIADB = [
 
 
 @contextmanager
-def _root(world: World) -> Iterator[Engine]:
+def root(world: World) -> Iterator[Engine]:
+    """MariaDB as its root."""
     assert world.server
-    root = create_engine(f"{world.server.url}/mysql")
-    yield root
-    root.dispose()
+    made = create_engine(f"{world.server.url}/mysql")
+    yield made
+    made.dispose()
+
+
+@contextmanager
+def killing_connections(world: World) -> Iterator[None]:
+    """Each connection to MariaDB is killed, for as long as the block lasts."""
+    with root(world) as server, _repeating(lambda: _kill_connections(server), 0.1):
+        yield
 
 
 def sql(engine: Engine, statement: str) -> None:
@@ -267,12 +288,33 @@ def sql(engine: Engine, statement: str) -> None:
         connection.execute(text(statement))
 
 
-def _kill_connections(root: Engine) -> None:
-    with root.connect() as connection:
+def _kill_connections(server: Engine) -> None:
+    with server.connect() as connection:
         mine = text("SELECT id FROM information_schema.processlist WHERE user = 'authsvc'")
         for number in connection.scalars(mine).all():
             with suppress(Exception):  # it may have ended by itself
                 connection.execute(text(f"KILL CONNECTION {number}"))
+
+
+_GROUPS = Path("/sys/fs/cgroup")
+_OLD = (_GROUPS / "memory").is_dir()
+_LIMIT, _OOM = ("memory.limit_in_bytes", "memory.oom_control") if _OLD else ("memory.max", "memory.events")
+
+
+@contextmanager
+def _little_memory() -> Iterator[Path]:
+    """A control group in which processes may take 64 KiB more than they have; version 1 or 2, whichever is mounted."""
+    if not _OLD:
+        (_GROUPS / "cgroup.subtree_control").write_text("+memory")
+    group = (_GROUPS / "memory" if _OLD else _GROUPS) / f"authsvc-faults-{os.getpid()}"
+    group.mkdir()
+    (group / _LIMIT).write_text(str(64 * 1024))
+    try:
+        yield group
+    finally:
+        for pid in (group / "cgroup.procs").read_text().split():
+            (group.parent / "cgroup.procs").write_text(pid)
+        group.rmdir()
 
 
 @contextmanager
