@@ -11,8 +11,9 @@ TEST_PACKAGES := $(RUN_PACKAGES) mariadb-server redis-server skopeo podman build
                  debootstrap faketime notary curl openssl procps slapd samba-ad-dc samba-ad-provision \
                  samba-dsdb-modules ldb-tools
 BENCH_PACKAGES := $(TEST_PACKAGES) wrk
+FAULT_PACKAGES := $(TEST_PACKAGES) haproxy iproute2
 
-.PHONY: run packages test-packages bench-packages check test fuzz bench profile faults clean
+.PHONY: run packages test-packages bench-packages fault-packages check test fuzz bench profile faults clean
 .ONESHELL:
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -47,6 +48,9 @@ test-packages:
 
 bench-packages:
 	@$(call install,$(BENCH_PACKAGES))
+
+fault-packages:
+	@$(call install,$(FAULT_PACKAGES))
 
 $(VENV)/.run-stamp: setup.cfg pyproject.toml | packages
 	@echo "Installing authsvc and its libraries in $(VENV)"
@@ -83,8 +87,9 @@ bench: bench-packages $(VENV)/.dev-stamp
 profile: $(VENV)/.dev-stamp
 	$(BIN)/python -m tests.bench.profile
 
-# How robust: break what is around the service while clients work. FAULTS="F1 F9" tries these alone, SEED repeats a run.
-faults: test-packages $(VENV)/.dev-stamp
+# How robust: break what is around the service while clients work, as root, in network and mount namespaces of its own.
+# FAULTS="F1 F9" tries these alone, SEED repeats a run.
+faults: fault-packages $(VENV)/.dev-stamp
 	$(BIN)/python -m tests.faults $(FAULTS) $(if $(SEED),--seed $(SEED))
 
 clean:

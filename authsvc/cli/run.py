@@ -16,6 +16,13 @@ from authsvc.settings import Settings
 from authsvc.stack import files, home, parts, places, render, supervise
 from authsvc.stack.parts import Part
 
+_FOR_GLIBC = {
+    # It would keep the 19 MiB of a hash for each of its arenas, of which it makes more than hashes ever run at once.
+    "MALLOC_ARENA_MAX": "2",
+    # It would wait ten seconds for a DNS server that does not answer, and no timeout of a connection covers that.
+    "RES_OPTIONS": "timeout:1 attempts:1",
+}
+
 
 @click.command()
 def init() -> None:
@@ -63,8 +70,7 @@ def web() -> None:
     """Serve the token endpoint, the API and the site (gunicorn); nginx stands in front of it."""
     settings = settings_module.load()
     command = gunicorn(settings)
-    # glibc would keep the 19 MiB of a hash for each of its arenas, of which it makes more than hashes ever run at once.
-    environment = {"MALLOC_ARENA_MAX": "2", **os.environ, metrics.DIRECTORY: _metrics(settings)}
+    environment = _FOR_GLIBC | os.environ | {metrics.DIRECTORY: _metrics(settings)}
     os.execve(command[0], command, environment)  # noqa: S606 (no shell is wanted)
 
 

@@ -1,13 +1,16 @@
 """gunicorn's hooks (its setting `config`, see `app.py`). Its settings stand in `cli/run.py`."""
 
+import copy
 import gc
+import socket
 import time
-from typing import Protocol
+from typing import Any, Protocol
 
 from gunicorn.workers.gthread import ThreadWorker
 from prometheus_client import multiprocess
 
 _YIELD_SECONDS, _MOST = 20e-6, 25
+_PIECE = 64 * 1024
 
 
 class _Worker(Protocol):
@@ -25,6 +28,38 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """See `ThreadWorker.accept`."""
         time.sleep(min(self.nr_conns, _MOST) * _YIELD_SECONDS)
         super().accept(listener)
+
+    def handle_request(self, req: object, conn: Any) -> bool:  # noqa: ANN401 (gunicorn's)
+        """See `ThreadWorker.handle_request`. The answer leaves in one piece.
+
+        gunicorn sends the head and then the body. Where a process is killed between the two, nginx has begun an answer
+        and can ask no other process.
+        """
+        answered = copy.copy(conn)
+        answered.sock = _Whole(conn.sock)
+        goes_on: bool = super().handle_request(req, answered)
+        answered.sock.flush()
+        return goes_on
+
+
+class _Whole:
+    """A socket that keeps what is sent, up to a limit, until it is flushed."""
+
+    def __init__(self, inner: socket.socket) -> None:
+        self._inner = inner
+        self._kept = bytearray()
+
+    def sendall(self, data: bytes) -> None:
+        self._kept += data
+        if len(self._kept) > _PIECE:
+            self.flush()
+
+    def flush(self) -> None:
+        self._inner.sendall(self._kept)
+        self._kept.clear()
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        return getattr(self._inner, name)
 
 
 def pre_fork(_server: object, _worker: object) -> None:

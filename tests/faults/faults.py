@@ -44,6 +44,7 @@ class Fault:
         unharmed: the kinds of request that must not notice.
         during: what the others may be answered meanwhile, beside what is good; which is no error of ours.
         within: seconds within which they are told so; more where the machine has something else to do.
+        hold: seconds that it lasts.
         quiet: whether nobody's rights change shortly before.
         crowd: how many times five clients there are.
     """
@@ -54,6 +55,7 @@ class Fault:
     unharmed: tuple[str, ...] = EVERYTHING
     during: frozenset[str] = frozenset({"503", "Unavailable"})
     within: float = ANSWER
+    hold: float = 5.0
     quiet: bool = False
     crowd: int = 1
 
@@ -120,10 +122,13 @@ def killed_process(world: World) -> Iterator[None]:
 
 
 def starved(world: World) -> Iterator[None]:
-    """One process of web is given less memory than it needs, five times; the kernel ends it."""
+    """A new process of web is given less memory than it needs, five times; the kernel ends it."""
     for _ in range(5):
         with _little_memory() as group:
-            victim = random.choice(world.web[1:])
+            before = set(world.web)
+            os.kill(random.choice(world.web[1:]), signal.SIGTERM)
+            servers.until(lambda before=before: set(world.web) - before, "a new process of web")
+            victim = (set(world.web) - before).pop()
             (group / "cgroup.procs").write_text(str(victim))
             servers.until(lambda victim=victim: victim not in world.web and len(world.web) == 3, "another process")
             assert "oom_kill 1" in (group / _OOM).read_text(), "it was not the kernel that ended it"
@@ -303,12 +308,12 @@ _LIMIT, _OOM = ("memory.limit_in_bytes", "memory.oom_control") if _OLD else ("me
 
 @contextmanager
 def _little_memory() -> Iterator[Path]:
-    """A control group in which processes may take 64 KiB more than they have; version 1 or 2, whichever is mounted."""
+    """A control group in which processes may take 16 MiB, less than a hash; version 1 or 2, whichever is mounted."""
     if not _OLD:
         (_GROUPS / "cgroup.subtree_control").write_text("+memory")
     group = (_GROUPS / "memory" if _OLD else _GROUPS) / f"authsvc-faults-{os.getpid()}"
     group.mkdir()
-    (group / _LIMIT).write_text(str(64 * 1024))
+    (group / _LIMIT).write_text(str(16 * 1024 * 1024))
     try:
         yield group
     finally:

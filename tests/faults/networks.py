@@ -4,13 +4,14 @@ All of it in the namespaces that `make faults` makes for itself (__main__.py).
 """
 
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.e2e import servers
-from tests.faults.faults import KNOWN, TOKENS, Fault, killing_connections
+from tests.faults.faults import CALM, KNOWN, TOKENS, Fault, killing_connections
 from tests.faults.worlds import World
 
 NAME, BLACK_HOLE = "mariadb.faults.example", "127.0.0.99"
@@ -26,6 +27,7 @@ class Names:
         """Nobody resolves MariaDB's name any more, and its connections break."""
         self.hosts.write_text("127.0.0.1 localhost\n")
         with killing_connections(world):
+            time.sleep(CALM)  # nothing may be changed over a connection that is left
             yield
             self.hosts.write_text(f"127.0.0.1 localhost {NAME}\n")
 
@@ -63,9 +65,11 @@ class Parted:
             servers.run(servers.need("iptables"), "-D", *rule)
 
 
+LONG = 20.0
 SORRY = frozenset({"502", "503", "504"})
-WITHIN = 5.0
-"""Seconds within which nginx says that a part cannot be reached."""
+GIVEN_UP = 15.0
+"""Seconds within which nginx says that a part cannot be reached: two tries over connections that it had kept, and two
+over new ones, which take four seconds."""
 
 
 def unresolved(found: Names) -> Fault:
@@ -76,7 +80,15 @@ def unresolved(found: Names) -> Fault:
 def partitions(web: int, registry: int, database: int) -> list[Fault]:
     """The faults of a network, by the ports of the parts."""
     return [
-        Fault("F37", "no packet arrives at web", Parted(web).inject, (), SORRY, within=WITHIN),
-        Fault("F37", "no packet arrives at the registry", Parted(registry).inject, TOKENS, SORRY, within=WITHIN),
+        Fault("F37", "no packet arrives at web", Parted(web).inject, (), SORRY, GIVEN_UP, LONG),
+        Fault(
+            "F37",
+            "no packet arrives at the registry",
+            Parted(registry).inject,
+            TOKENS,
+            SORRY,
+            within=GIVEN_UP,
+            hold=20.0,
+        ),
         Fault("F37", "no packet arrives at MariaDB", Parted(database).inject, KNOWN, quiet=True),
     ]

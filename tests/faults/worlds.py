@@ -62,11 +62,13 @@ class World:
 
 
 @contextmanager
-def world(directory: Path, *, url: str = "", password: str = "", **environment: str) -> Iterator[World]:
-    """A running installation with its cast."""
+def world(
+    directory: Path, *, url: str = "", password: str = "", host: str = "127.0.0.1", **environment: str
+) -> Iterator[World]:
+    """A running installation with its cast, which reaches its database by the name `host`."""
     site = native.new(directory)
     given = site.environment | {
-        "AUTHSVC_DATABASE__URL": url, "AUTHSVC_DATABASE__PASSWORD": password, **environment,
+        "AUTHSVC_DATABASE__URL": url.replace("127.0.0.1", host), "AUTHSVC_DATABASE__PASSWORD": password, **environment,
     }  # fmt: skip
     with site.running(**given) as started:
         settings = settings_module.load(given)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from gunicorn.workers.gthread import ThreadWorker
 from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -19,6 +21,32 @@ from authsvc.web import gunicorn
 from tests.conftest import free_port, wait_until
 
 BATCH = 40
+
+
+def test_an_answer_leaves_in_one_piece(monkeypatch):
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+
+    def answer(_worker: object, _request: object, connection: SimpleNamespace) -> bool:
+        connection.sock.sendall(b"head ")
+        connection.sock.sendall(b"body")
+        with pytest.raises(BlockingIOError):
+            theirs.recv(100)
+        return True
+
+    monkeypatch.setattr(ThreadWorker, "handle_request", answer)
+    with ours, theirs:
+        assert gunicorn.Worker.handle_request(
+            gunicorn.Worker.__new__(gunicorn.Worker), None, SimpleNamespace(sock=ours)
+        )
+        assert theirs.recv(100) == b"head body"
+
+
+def test_a_long_answer_leaves_in_pieces():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        gunicorn._Whole(ours).sendall(bytes(70_000))
+        assert theirs.recv(100) == bytes(100)
 
 
 @dataclass
