@@ -11,7 +11,7 @@ from sqlalchemy import Engine, select
 from authsvc.core import audit, onboarding
 from authsvc.core.rights import require
 from authsvc.core.users import CREATE, UPDATE
-from authsvc.db.engine import reading, transaction
+from authsvc.db.engine import Session, reading, retried, transaction
 from authsvc.db.tables import User
 from authsvc.domain.permissions import Actor
 from authsvc.errors import Conflict, NotFound, Unauthenticated
@@ -109,12 +109,16 @@ def _batches(subjects: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _vanish(engine: Engine, actor: Actor, subjects: Sequence[str], now: int) -> list[str]:
-    with transaction(engine) as session:
+    def vanish(session: Session) -> list[str]:
         users = session.scalars(select(User).where(User.subject.in_(subjects), User.enabled)).all()
         for user in users:
             user.enabled, user.vanished_at, user.admin_by_source = False, now, False
+        session.flush()  # see `robots.announce_expiring`
+        for user in users:
             audit.record(session, actor, "user.vanish", user.name, now, detail=f"{user.source} knows them no longer")
         return [user.name for user in users]
+
+    return retried(engine, vanish)
 
 
 def _refresh(

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from authsvc.core import audit, groups
 from authsvc.core.rights import system
 from authsvc.core.users import RESERVED, email_or_nothing
-from authsvc.db.engine import reading, transaction
+from authsvc.db.engine import reading, retried
 from authsvc.db.tables import Group, GroupUser, User
 from authsvc.domain.names import is_user
 from authsvc.domain.permissions import Actor
@@ -58,7 +58,7 @@ def admit(engine: Engine, source: str, identity: Identity, now: int, *, newcomer
 
 
 def _admit(engine: Engine, actor: Actor, source: str, identity: Identity, now: int, *, newcomers: bool) -> Admitted:
-    with transaction(engine) as session:
+    def admit(session: Session) -> Admitted:
         user = _find(session, identity)
         if user is None:
             if not newcomers:
@@ -69,6 +69,8 @@ def _admit(engine: Engine, actor: Actor, source: str, identity: Identity, now: i
         else:
             refresh(session, actor, source, user, identity, now)
         return Admitted(user.name, user.password_version)
+
+    return retried(engine, admit)
 
 
 def add(session: Session, actor: Actor, source: str, identity: Identity, now: int) -> User:
