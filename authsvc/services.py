@@ -112,7 +112,7 @@ def build(settings: Settings, shared: Shared | None = None) -> Services:
         tokens=Tokens(callers, standings, engine, KeyRing(sealer, _key_finder(engine)), settings),
         registry=RegistryClient(settings.registry_address),
         events_secret=_events_secret(settings),
-        directories={name: one for name, one in sources.items() if isinstance(one, Directory)},
+        directories=_directories_of(sources, settings),
     )
 
 
@@ -138,6 +138,12 @@ def _sources(engine: Engine, settings: Settings) -> dict[str, PasswordBackend]:
 
 def _directories(settings: Settings) -> dict[str, PasswordBackend]:
     return {name: LdapBackend(name, directory) for name, directory in settings.ldap.items()}
+
+
+def _directories_of(sources: Mapping[str, PasswordBackend], settings: Settings) -> dict[str, Directory]:
+    """Those that tell about people without their passwords: not where people alone may read their entries."""
+    mute = {name for name, directory in settings.ldap.items() if directory.bind_template}
+    return {name: one for name, one in sources.items() if isinstance(one, Directory) and name not in mute}
 
 
 def _local(engine: Engine) -> LocalBackend:

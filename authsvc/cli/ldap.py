@@ -3,11 +3,13 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from typing import Any
 
 import click
 
 from authsvc import settings
-from authsvc.cli.output import json_option, show
+from authsvc.cli.output import Work, json_option, show, work
+from authsvc.core import groups as core_groups
 from authsvc.errors import NotFound
 from authsvc.identity.ldap import Description, LdapBackend
 from authsvc.identity.ldap_groups import Membership
@@ -55,11 +57,13 @@ def user(name: str, source: str | None, *, as_json: bool) -> None:
     found = dict(_descriptions(name, source))
     if not found:
         raise NotFound(f"no directory has {name}")
+    with work() as w:
+        facts = [_facts(place, one, _roles(w, place, one)) for place, one in found.items()]
     if as_json:
-        click.echo(json.dumps([_facts(*item) for item in found.items()], ensure_ascii=False, indent=2))
+        click.echo(json.dumps(facts, ensure_ascii=False, indent=2))
         return
-    for place, description in found.items():
-        _print(place, description)
+    for one in facts:
+        _print(one)
 
 
 def _descriptions(name: str, source: str | None) -> Iterator[tuple[str, Description]]:
@@ -77,7 +81,12 @@ def _directories(source: str | None) -> Mapping[str, LdapSettings]:
     return directories if source is None else {source: directories[source]}
 
 
-def _facts(source: str, description: Description) -> dict[str, object]:
+def _roles(w: Work, source: str, description: Description) -> dict[str, list[str]]:
+    keys = [membership.group.key for membership in description.memberships]
+    return core_groups.list_roles(w.session, w.actor, source, keys, w.now)
+
+
+def _facts(source: str, description: Description, roles: Mapping[str, list[str]]) -> dict[str, Any]:
     identity = description.identity
     return {
         "source": source,
@@ -87,17 +96,17 @@ def _facts(source: str, description: Description) -> dict[str, object]:
         "subject": identity.subject,
         "may_log_in": description.may_log_in,
         "administrator": identity.admin,
-        "groups": [_row(membership) for membership in description.memberships],
+        "groups": [_row(one, roles.get(one.group.key, [])) for one in description.memberships],
     }
 
 
-def _row(membership: Membership) -> dict[str, object]:
-    return {"group": membership.group.name, "dn": membership.dn, "found_by": membership.how}
+def _row(membership: Membership, roles: list[str]) -> dict[str, object]:
+    group = membership.group
+    return {"group": group.name, "key": group.key, "found_by": membership.how, "roles": "; ".join(roles)}
 
 
-def _print(source: str, description: Description) -> None:
-    facts = _facts(source, description)
-    groups = facts.pop("groups")
-    show([{"what": fact.replace("_", " "), "": value} for fact, value in facts.items()], as_json=False, empty="")
+def _print(facts: Mapping[str, Any]) -> None:
+    person = {fact: value for fact, value in facts.items() if fact != "groups"}
+    show([{"what": fact.replace("_", " "), "": value} for fact, value in person.items()], as_json=False, empty="")
     click.echo()
-    show(groups, as_json=False, empty="no groups")  # type: ignore[arg-type]
+    show(facts["groups"], as_json=False, empty="no groups")

@@ -4,7 +4,7 @@ Our own groups' users are set here. A directory's or a provider's group is made 
 (core/onboarding.py), or ahead of that here; who belongs to it only its source says.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import delete as sql_delete
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from authsvc.core import audit, users
 from authsvc.core.rights import require
-from authsvc.db.tables import Group, GroupUser, Member, User
+from authsvc.db.tables import Group, GroupUser, Member, Project, User
 from authsvc.domain.permissions import Actor, Right
 from authsvc.errors import AlreadyExists, Conflict, Invalid, NotFound
 from authsvc.identity.local import LocalBackend
@@ -103,6 +103,19 @@ def list_all(session: Session, actor: Actor) -> Sequence[Listed]:
     roles = select(func.count()).where(Member.group_id == Group.id).correlate(Group).scalar_subquery()
     rows = session.execute(select(Group, belonging.label("users"), roles.label("roles")).order_by(Group.name))
     return [Listed(row.Group.name, row.Group.source, row.Group.key or "", row.users, row.roles) for row in rows]
+
+
+def list_roles(session: Session, actor: Actor, source: str, keys: Collection[str], now: int) -> dict[str, list[str]]:
+    """The roles of a source's groups in projects, in words, by the group's key."""
+    require(actor, LIST)
+    held = select(Group.key, Project.name, Member.role, Member.pattern).join(Member, Member.group_id == Group.id)
+    held = held.join(Project, Project.id == Member.project_id).where(Group.source == source, Group.key.in_(keys))
+    lasting = held.where((Member.ends_at.is_(None)) | (Member.ends_at > now)).order_by(Project.name, Member.pattern)
+    found: dict[str, list[str]] = {}
+    for row in session.execute(lasting):
+        where = f"{row.name}/{row.pattern}" if row.pattern else row.name
+        found.setdefault(row.key, []).append(f"{row.role} in {where}")
+    return found
 
 
 def list_users(session: Session, actor: Actor, name: str) -> Sequence[User]:

@@ -9,6 +9,7 @@ import logging
 import ssl
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -104,6 +105,8 @@ class Pool:
         self._lock = threading.Lock()
         self._idle: list[Connection] = []
         self._busy = 0
+        # A command that ends, or new settings, leave a pool to the garbage collector.
+        weakref.finalize(self, _close, self._idle)
 
     def search(self, search: Search, deadline: Deadline) -> list[Entry]:
         """Everything that a search finds, also elsewhere where referrals are followed.
@@ -186,9 +189,7 @@ class Pool:
     def close(self) -> None:
         """Hang up all that are idle."""
         with self._lock:
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
+            _close(self._idle)
 
     def _ask(self, url: str, call: Callable[[Connection, Deadline], T], deadline: Deadline, who: Who) -> T:
         try:
@@ -208,7 +209,7 @@ class Pool:
         with self._lock:
             self._busy += 1
             stale = [one for one in self._idle if not one.is_good(now)]
-            self._idle = [one for one in self._idle if one not in stale]
+            self._idle[:] = [one for one in self._idle if one not in stale]
             fitting = [one for one in self._idle if one.url == url]
             # Another bind is worth while only where there is no room for a connection of its own.
             is_full = len(self._idle) + self._busy > self._settings.pool_size
@@ -218,8 +219,7 @@ class Pool:
                 self._idle.remove(taken)
             while len(self._idle) + self._busy > self._settings.pool_size:
                 stale.append(self._idle.pop(0))
-        for connection in stale:
-            connection.close()
+        _close(stale)
         return taken or Connection(self._settings, self._context, url)
 
     def _keep(self, connection: Connection) -> None:
@@ -235,9 +235,8 @@ class Pool:
     def _forget(self, url: str) -> None:
         with self._lock:
             cut = [one for one in self._idle if one.url == url]
-            self._idle = [one for one in self._idle if one.url != url]
-        for connection in cut:
-            connection.close()
+            self._idle[:] = [one for one in self._idle if one.url != url]
+        _close(cut)
 
     def _follow(self, found: Found, search: Search, deadline: Deadline, hops: int) -> Iterator[Entry]:
         moved = [one for url in found.moved if (one := readable(url, self._settings))]
@@ -253,3 +252,8 @@ class Pool:
         found = self.run(lambda one, limit: one.search(there, limit), deadline, Who.SERVICE, referral.server)
         yield from (Entry(entry.dn, entry.attributes, referral.server) for entry in found.entries)
         yield from self._follow(found, there, deadline, hops - 1)
+
+
+def _close(connections: list[Connection]) -> None:
+    while connections:
+        connections.pop().close()

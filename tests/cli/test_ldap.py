@@ -60,6 +60,30 @@ def test_groups_are_shown_with_the_way_they_were_found(run, read):
     assert (groups["devs"], groups["leads"], groups["posix"]) == ("dn=member", "dn=member, 1 deep", "uid=memberUid")
 
 
+def test_the_roles_that_follow_are_shown(run, read):
+    run("group add developers --source corp --key cn=devs,ou=groups,dc=example,dc=com")
+    run("member set acme --group developers developer")
+    roles = {group["group"]: group["roles"] for group in read("ldap user bob")[0]["groups"]}
+    assert (roles["devs"], roles["leads"]) == ("developer in acme", "")
+
+
+def test_a_person_of_a_directory_is_imported_with_their_groups(run, read):
+    assert run("user import corp jörg").exit_code == 0
+    assert [row["source"] for row in read("user list") if row["name"] == "jörg"] == ["corp"]
+
+
+def test_without_a_service_account_a_directory_cannot_be_asked_about_its_people(home, run):
+    settings = (
+        (home / "authsvc.toml")
+        .read_text()
+        .replace("bind_dn = ", "bind_template = ")
+        .replace("cn=authsvc", "uid={name}")
+    )
+    (home / "authsvc.toml").write_text(settings)
+    done = run("user import corp bob", AUTHSVC_LDAP__CORP__BIND_PASSWORD=None)
+    assert (done.exit_code, "none is configured" in done.stderr) == (2, True)
+
+
 def test_an_administrator_is_shown_as_one(run, read):
     assert read("ldap user alice --source corp")[0]["administrator"]
 

@@ -3,7 +3,8 @@ from sqlalchemy import select
 
 from authsvc.core import groups, users
 from authsvc.core.groups import AddGroup, Belonging, Listed
-from authsvc.db.tables import AuditEvent
+from authsvc.db.tables import AuditEvent, Member, Project
+from authsvc.domain.permissions import Role
 from authsvc.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
 
 OPS = AddGroup(name="ops")
@@ -26,6 +27,25 @@ def test_a_group_is_added(session, cast, root, now, command, detail):
     groups.add(session, root, command, now)
     assert groups.list_all(session, root) == [Listed(command.name, command.source, command.key, 0, 0)]
     assert last_event(session) == ("group.add", command.name, detail)
+
+
+def test_the_roles_of_a_directorys_groups_are_told(session, cast, root, now):
+    staff = groups.add(session, root, STAFF, now)
+    projects = {row.name: row.id for row in session.scalars(select(Project))}
+    for project, role, more in [
+        ("acme", Role.DEVELOPER, {}),
+        ("acme", Role.GUEST, {"pattern": "web/**"}),
+        ("open", Role.GUEST, {"ends_at": now}),
+    ]:
+        session.add(Member(project_id=projects[project], group_id=staff.id, role=role, created_at=now, **more))
+    session.flush()
+    told = groups.list_roles(session, root, "corp", [STAFF.key, "cn=other"], now)
+    assert told == {STAFF.key: ["developer in acme", "guest in acme/web/**"]}
+
+
+def test_the_groups_of_another_source_are_others(session, cast, root, now):
+    groups.add(session, root, STAFF, now)
+    assert groups.list_roles(session, root, "other", [STAFF.key], now) == {}
 
 
 @pytest.mark.parametrize("name", ["Betrieb & Netz", "运维", "ops-2", "a" * 255])

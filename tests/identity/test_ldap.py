@@ -7,12 +7,14 @@ from contextlib import closing
 import ldap3
 import pytest
 
+from authsvc.db.engine import transaction
 from authsvc.errors import Conflict, Misconfigured, Unavailable
 from authsvc.identity import Identity, Verdict
 from authsvc.identity.ldap import LdapBackend
 from tests.conftest import free_port
-from tests.factories import PASSWORD
+from tests.factories import PASSWORD, basic, claims, make_user
 from tests.identity import servers
+from tests.identity.conftest import example
 from tests.identity.contract import PasswordBackendContract
 from tests.identity.seed_slapd import EIGHT_BIT, LONG, PEOPLE
 from tests.identity.servers import BASE
@@ -333,3 +335,46 @@ def test_two_hundred_groups_take_few_searches(plain, directory):
     with servers.stub(servers.relay(directory.url)) as between:
         groups = check(plain(urls=(between.url,)), "many").groups
         assert (len(groups), between.sent.count(b"ou=groups,dc=example,dc=com\x0a")) == (200, 5)
+
+
+class TestTokens:
+    """The token service, with README's settings in its environment."""
+
+    @pytest.fixture
+    def urls(self, directory) -> str:
+        return directory.tls_url
+
+    @pytest.fixture
+    def environment(self, urls, authority) -> dict[str, str]:
+        given = example("corp") | {"ca_certificate": authority.certificate, "bind_password": servers.SERVICE_PASSWORD}
+        given |= {"urls": urls, "login_attributes": "uid,mail", "admin_groups": given["admin_groups"][0]}
+        return {f"AUTHSVC_LDAP__CORP__{name.upper()}": str(value) for name, value in given.items()}
+
+    @pytest.mark.parametrize("name", ["bob", "BOB", "bob@example.com"])
+    def test_a_person_of_a_directory_gets_a_token_under_their_name(self, client, name):
+        answer = client.get("/service/token?service=authsvc", headers=basic(name))
+        assert claims(answer.json["token"])["sub"] == "bob"
+
+    @pytest.mark.parametrize("name", ["bob", "nobody", "twin", "locked"])
+    def test_whoever_is_not_let_in_is_told_the_same(self, client, name):
+        answer = client.get("/service/token?service=authsvc", headers=basic(name, "wrong"))
+        assert (answer.status_code, answer.json["errors"][0]["code"]) == (401, "UNAUTHORIZED")
+
+
+class TestAway:
+    """The same while the directory is away."""
+
+    environment = TestTokens.environment
+
+    @pytest.fixture
+    def urls(self) -> str:
+        return f"ldaps://127.0.0.1:{free_port()}"
+
+    def test_its_people_are_told_so(self, client):
+        answer = client.get("/service/token?service=authsvc", headers=basic("bob"))
+        assert (answer.status_code, "the directory corp does not answer" in answer.text) == (503, True)
+
+    def test_others_are_let_in(self, client, engine):
+        with transaction(engine) as session:
+            make_user(session, "charlie")
+        assert client.get("/service/token?service=authsvc", headers=basic("charlie")).status_code == 200

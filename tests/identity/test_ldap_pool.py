@@ -129,6 +129,14 @@ def test_a_connection_to_another_server_gives_up_its_place(plain, directory, mak
         until(lambda: (first.open_now, second.open_now) == (0, 1), "the first connection's end", PATIENCE)
 
 
+def test_whoever_forgets_a_pool_leaves_no_connection_open(plain, directory):
+    with servers.stub(servers.relay(directory.url)) as between:
+        backend = LdapBackend("corp", plain(urls=(between.url,)))
+        backend.check("bob", PASSWORD)
+        del backend
+        until(lambda: between.open_now == 0, "the connections' end", PATIENCE)
+
+
 def test_the_service_binds_once_for_each_connection(plain, directory, make):
     with servers.stub(servers.relay(directory.url)) as between:
         backend = make(plain(urls=(between.url,)))
