@@ -240,7 +240,8 @@ class LdapSettings(_Section):
     referral_hosts: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
     page_size: int = Field(500, ge=1, le=10_000)
     connect_timeout: float = Field(2.0, ge=0.1, le=10)
-    timeout: float = Field(5.0, ge=0.2, le=7)
+    timeout: float = Field(5.0, ge=0.2, le=14)
+    wait: float = Field(9.0, ge=0.1, le=14)
     pool_size: int = Field(8, ge=1, le=256)
     pool_age: int = Field(300, ge=1, le=86_400)
     cooldown: float = Field(10.0, ge=0.1, le=600)
@@ -277,6 +278,7 @@ class LdapSettings(_Section):
         yield bool(self.bind_dn) != bool(self.bind_password), "bind_dn and bind_password go together"
         yield bool(self.bind_template and self.bind_dn), "bind_template binds as the person, bind_dn as a service"
         yield self.connect_timeout > self.timeout, "connect_timeout is part of timeout and cannot be longer"
+        yield self.wait + self.timeout > 14, "wait and timeout are 14 at most, because docker waits 15 seconds for both"
         yield bool(self.admin_groups) and not self.group_matchers, "admin_groups need group_matchers"
         yield (
             self.group_depth > 0 and not any(one.startswith("dn=") for one in self.group_matchers),

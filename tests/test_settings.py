@@ -264,7 +264,7 @@ def test_a_directory_has_a_name_that_subjects_can_begin_with(load, name):
         "login_attributes = []",
         'group_matchers = ["member"]',
         "group_depth = 21",
-        "timeout = 8",
+        "timeout = 15",
         "pool_size = 0",
         'bind_template = "uid=alice,dc=x"',
         'bind_template = "{name}"',
@@ -293,6 +293,7 @@ def test_a_setting_of_a_directory_that_makes_no_sense_is_a_mistake(load, line):
             "bind_template binds as the person, bind_dn as a service",
         ),
         (["connect_timeout = 6"], "connect_timeout is part of timeout and cannot be longer"),
+        (["wait = 10"], "wait and timeout are 14 at most, because docker waits 15 seconds for both"),
         (["group_matchers = []", 'admin_groups = ["x"]'], "admin_groups need group_matchers"),
         (
             ['group_matchers = ["memberOf=dn"]', "group_depth = 1"],

@@ -126,9 +126,11 @@ class Pool:
         """
         if self._servers.are_closed():
             raise self._away()
-        if not self._places.acquire(timeout=self._settings.timeout):
+        if not self._places.acquire(timeout=self._settings.wait):
             raise Unavailable(f"too many people ask the directory {self.name}; try again in a few seconds")
         try:
+            if self._servers.are_closed():  # those who went before have found out
+                raise self._away()
             yield Deadline(self._settings.timeout)
         finally:
             self._places.release()

@@ -50,7 +50,7 @@ def register(app: Flask) -> None:
 
 def on_app_error(error: AppError) -> ResponseReturnValue:
     """What was raised on purpose: its sentence, under its status."""
-    status, code = STATUS[type(error)]
+    status, code = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
     if isinstance(error, Misconfigured):
         log.error("%s", error)
         return answer(status, code, f"the service is not set up: see its log, request {request_id()}")

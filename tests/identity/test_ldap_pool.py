@@ -156,7 +156,7 @@ def test_connections_are_replaced_by_age(plain, directory, make, monkeypatch):
 
 
 def test_waiting_for_a_connection_ends(plain, make):
-    backend = make(plain(pool_size=1, timeout=0.3, connect_timeout=0.3))
+    backend = make(plain(pool_size=1, wait=0.3))
     with backend.pool.turn(), pytest.raises(Unavailable, match="too many people"):
         backend.check("bob", PASSWORD)
 

@@ -42,7 +42,7 @@ def test_a_process_is_not_ready_without_its_database(down):
 
 def test_a_process_is_not_ready_before_the_migration(client, built):
     with built.transaction() as session:
-        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
     assert client.get("/readyz").status == "503 the database is not migrated: run `authsvc migrate`"
 
 
