@@ -1,7 +1,8 @@
 """One typed, frozen tree of settings: defaults < `authsvc.toml` < environment < files named by `*_FILE`.
 
 `AUTHSVC_PORT=5000` sets `port`, `AUTHSVC_TOKEN__LIFETIME=600` sets `token.lifetime`, and
-`AUTHSVC_DATABASE__PASSWORD_FILE=/run/secrets/db` reads `database.password` from that file.
+`AUTHSVC_DATABASE__PASSWORD_FILE=/run/secrets/db`, or `password_file` under `[database]`, reads `database.password` from
+that file.
 """
 
 import os
@@ -488,12 +489,23 @@ def _sentence(location: tuple[int | str, ...], kind: str, message: str) -> str:
 
 def _from_file(path: Path, mistakes: list[str]) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return _with_files(tomllib.loads(path.read_text(encoding="utf-8")), mistakes)
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
         mistakes.append(f"{path}: {exc}")
         return {}
+
+
+def _with_files(tree: dict[str, Any], mistakes: list[str]) -> dict[str, Any]:
+    """The same with what the files hold that are named by `…_file`."""
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        if name.endswith("_file") and isinstance(value, str):
+            found[name.removesuffix("_file")] = _secret_file(name, value, mistakes)
+        else:
+            found[name] = _with_files(value, mistakes) if isinstance(value, dict) else value
+    return found
 
 
 def _from_environment(environ: Mapping[str, str], mistakes: list[str]) -> dict[str, Any]:

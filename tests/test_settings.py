@@ -310,3 +310,14 @@ def test_everything_lies_in_the_data_directory(load, tmp_path):
     paths = load().paths
     names = [name for name, kind in vars(type(paths)).items() if isinstance(kind, property)]
     assert [name for name in names if tmp_path not in getattr(paths, name).parents] == []
+
+
+def test_a_file_named_in_the_file_holds_a_value(load, tmp_path):
+    (tmp_path / "secret").write_text("from-a-file\n")
+    settings = load(toml=f'[database]\npassword_file = "{tmp_path / "secret"}"')
+    assert settings.database.password.get_secret_value() == "from-a-file"
+
+
+def test_a_file_that_is_named_in_the_file_and_not_there_is_a_mistake(load):
+    with pytest.raises(Misconfigured, match=r"password_file: .*No such file"):
+        load(toml='[database]\npassword_file = "/nowhere"')
