@@ -7,7 +7,7 @@ Exit codes: 0 done; 1 refused or failed, with a sentence on standard error; 2 th
 import click
 
 from authsvc import __version__
-from authsvc.cli import accounts, doctor, groups, keys, ldap, machines, projects, run, trail, trusts
+from authsvc.cli import accounts, doctor, groups, imports, keys, ldap, machines, projects, run, trail, trusts
 from authsvc.errors import AppError
 
 
@@ -38,6 +38,7 @@ for _command in (
     run.registry_config,
     accounts.user,
     groups.group,
+    imports.imports,
     projects.project,
     projects.member,
     projects.role,

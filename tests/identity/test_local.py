@@ -1,3 +1,4 @@
+import bcrypt
 import pytest
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from sqlalchemy import update
@@ -6,7 +7,7 @@ from authsvc import services
 from authsvc.core import users
 from authsvc.db.engine import transaction
 from authsvc.db.tables import User
-from authsvc.identity import Verdict, passwords
+from authsvc.identity import Identity, Verdict, passwords
 from authsvc.identity.local import LocalBackend
 from tests.factories import PASSWORD, make_user, password_hash
 from tests.identity.contract import PasswordBackendContract
@@ -14,6 +15,7 @@ from tests.identity.contract import PasswordBackendContract
 OUTDATED = Argon2id(salt=b"s" * 16, length=32, iterations=1, lanes=1, memory_cost=1024).derive_phc_encoded(
     PASSWORD.encode()
 )
+IMPORTED = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
 
 
 def stored_hash(engine, name: str) -> str | None:
@@ -37,6 +39,18 @@ class TestLocal(PasswordBackendContract):
         return services._local(no_database)
 
 
+class TestImported(PasswordBackendContract):
+    @pytest.fixture
+    def backend(self, engine) -> LocalBackend:
+        with transaction(engine) as session:
+            make_user(session, "bob", password_hash=IMPORTED)
+        return services._local(engine)
+
+    @pytest.fixture
+    def unreachable(self, no_database) -> LocalBackend:
+        return services._local(no_database)
+
+
 @pytest.mark.parametrize("columns", [{"source": "ldap"}, {"password_hash": None}], ids=["from ldap", "no password"])
 def test_a_user_without_a_password_of_ours_is_not_ours(engine, backend, columns):
     with transaction(engine) as session:
@@ -44,12 +58,22 @@ def test_a_user_without_a_password_of_ours_is_not_ours(engine, backend, columns)
     assert backend.check("charlie", PASSWORD) is Verdict.UNKNOWN
 
 
-def test_a_login_renews_an_outdated_hash(engine, backend):
+@pytest.mark.parametrize("outdated", [OUTDATED, IMPORTED], ids=["less memory", "bcrypt"])
+def test_a_login_renews_an_outdated_hash(engine, backend, outdated):
     with transaction(engine) as session:
-        make_user(session, "charlie", password_hash=OUTDATED)
+        make_user(session, "charlie", password_hash=outdated)
     backend.check("charlie", PASSWORD)
     renewed = stored_hash(engine, "charlie")
     assert (passwords.is_outdated(renewed), passwords.is_correct(PASSWORD, renewed)) == (False, True)
+
+
+def test_after_72_bytes_a_renewed_password_counts_as_a_whole(engine):
+    typed = "x" * 80
+    with transaction(engine) as session:
+        make_user(session, "charlie", password_hash=bcrypt.hashpw(b"x" * 72, bcrypt.gensalt(4)).decode())
+    local = services._local(engine)
+    local.check("charlie", typed)
+    assert (local.check("charlie", "x" * 72), type(local.check("charlie", typed))) == (Verdict.REFUSED, Identity)
 
 
 def test_a_refused_login_leaves_an_outdated_hash(engine, backend):
