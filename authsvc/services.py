@@ -26,6 +26,7 @@ from authsvc.identity.federated import Federation
 from authsvc.identity.issuers import IssuerKeys
 from authsvc.identity.ldap import LdapBackend
 from authsvc.identity.local import LocalBackend
+from authsvc.identity.uaa import UaaBackend
 from authsvc.registry.client import RegistryClient
 from authsvc.settings import Settings
 
@@ -133,7 +134,7 @@ def _key_finder(engine: Engine) -> Callable[[int], SigningKey | None]:
 
 def _sources(engine: Engine, settings: Settings) -> dict[str, PasswordBackend]:
     """Every source that checks passwords, by its name."""
-    return {LocalBackend.name: _local(engine)} | _directories(settings)
+    return {LocalBackend.name: _local(engine)} | _directories(settings) | _uaa(settings)
 
 
 def _directories(settings: Settings) -> dict[str, PasswordBackend]:
@@ -144,6 +145,10 @@ def _directories_of(sources: Mapping[str, PasswordBackend], settings: Settings) 
     """Those that tell about people without their passwords: not where people alone may read their entries."""
     mute = {name for name, directory in settings.ldap.items() if directory.bind_template}
     return {name: one for name, one in sources.items() if isinstance(one, Directory) and name not in mute}
+
+
+def _uaa(settings: Settings) -> dict[str, PasswordBackend]:
+    return {name: UaaBackend(name, provider) for name, provider in settings.uaa.items()}
 
 
 def _local(engine: Engine) -> LocalBackend:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -287,6 +288,50 @@ class LdapSettings(_Section):
         )
 
 
+def is_http_url(text: str, *, allow_http: bool) -> bool:
+    """Whether `text` is an address that begins with https://, or http:// where that is allowed."""
+    try:
+        parts = urlsplit(text)
+        has_place = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    has_more = "@" in parts.netloc or "?" in text or "#" in text or any(c.isspace() for c in text)
+    return parts.scheme in {"https", *(["http"] if allow_http else [])} and has_place and not has_more
+
+
+class UaaSettings(_Section):
+    """A UAA, or another provider with OAuth2's password grant (identity/uaa.py). What is not set is as UAA has it.
+
+    With `issuer` the endpoints are those of its discovery document; without, both are named. `ca_certificate` is
+    trusted instead of the system's CAs.
+    """
+
+    issuer: str = ""
+    token_endpoint: str = ""
+    userinfo_endpoint: str = ""
+    client_id: str = Field(min_length=1)
+    client_secret: SecretStr
+    scopes: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
+    name_claim: str = Field("user_name", min_length=1)
+    email_claim: str = "email"
+    groups_claim: str = "scope"
+    admin_groups: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
+    ca_certificate: Path | None = None
+    allow_http: bool = False
+
+    @model_validator(mode="after")
+    def _has_addresses(self) -> "UaaSettings":
+        endpoints = (self.token_endpoint, self.userinfo_endpoint)
+        if bool(self.issuer) == any(endpoints) or any(endpoints) != all(endpoints):
+            raise ValueError("either issuer, or token_endpoint and userinfo_endpoint")
+        for url in filter(None, (self.issuer, *endpoints)):
+            if not is_http_url(url, allow_http=self.allow_http):
+                raise ValueError(f"{url} is no address that begins with https:// (allow_http takes http://, too)")
+        if self.admin_groups and not self.groups_claim:
+            raise ValueError("admin_groups need a groups_claim")
+        return self
+
+
 class MetricsSettings(_Section):
     """Where nginx shows `/metrics` to Prometheus, as `127.0.0.1:9090`; empty: nowhere."""
 
@@ -395,6 +440,7 @@ class Settings(_Section):
     token: TokenSettings = TokenSettings()
     services: dict[str, ServiceSettings] = {}
     ldap: dict[SourceName, LdapSettings] = {}
+    uaa: dict[SourceName, UaaSettings] = {}
     database: DatabaseSettings = DatabaseSettings()
     queue: QueueSettings = QueueSettings()
     web: WebSettings = WebSettings()
@@ -418,10 +464,13 @@ class Settings(_Section):
 
     def _directories(self) -> tuple[str, ...]:
         """The names of the configured sources that are not our own."""
-        return tuple(self.ldap)
+        return (*self.ldap, *self.uaa)
 
     @model_validator(mode="after")
     def _known_sources(self) -> "Settings":
+        twice = self.ldap.keys() & self.uaa.keys()
+        if twice:
+            raise ValueError(f"sources: {', '.join(sorted(twice))} is the name of two")
         there = {"local", *self._directories()}
         unknown = [name for name in self.sources if name not in there]
         if unknown:

@@ -31,7 +31,9 @@ from authsvc.services import Services
 from authsvc.settings import Settings
 from authsvc.stack import home as home_module
 from tests import factories
+from tests import oidc_provider as oidc_provider_module
 from tests.e2e import servers
+from tests.oidc_provider import OidcProvider
 
 NOW = 1_800_000_000
 DATABASES = ("sqlite", "mariadb")
@@ -80,6 +82,13 @@ def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a MariaDB of our own, without a database's name."""
     with servers.mariadb(tmp_path_factory.mktemp("mariadb"), *servers.FAST) as server:
         yield server.url
+
+
+@pytest.fixture(scope="session")
+def oidc_provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OidcProvider]:
+    """A certified OpenID Connect provider, with the password grant, that lives as long as the tests."""
+    with oidc_provider_module.running(tmp_path_factory.mktemp("provider")) as started:
+        yield started
 
 
 @pytest.fixture

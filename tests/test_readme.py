@@ -7,12 +7,13 @@ import pytest
 from pydantic import BaseModel
 
 from authsvc.domain.permissions import MEMBER_ROLES, PROJECT_MATRIX, Role
-from authsvc.settings import ACTIVE_DIRECTORY, LdapSettings, Settings
+from authsvc.settings import ACTIVE_DIRECTORY, LdapSettings, Settings, UaaSettings
 
 README = Path(__file__).parent.parent / "README.md"
 ROLES = ("resource", *MEMBER_ROLES, Role.VISITOR)
 SETTINGS = ("setting", "default", "meaning")
 IN_DIRECTORY = ("setting of a directory", "default", "meaning")
+OF_PROVIDER = ("setting of a provider", "default", "meaning")
 
 
 def cells(line: str) -> tuple[str, ...]:
@@ -53,6 +54,7 @@ def default_settings(section: BaseModel, prefix: str = "") -> Iterator[tuple[str
 DEFAULTS = dict(default_settings(Settings()))
 DIRECTORY = LdapSettings.model_construct(urls=(), base="")
 IN_DIRECTORIES = {name: shown(getattr(DIRECTORY, name)) for name in LdapSettings.model_fields}
+OF_PROVIDERS = dict(default_settings(UaaSettings.model_construct(client_id="", client_secret=None)))
 
 
 @pytest.mark.parametrize("resource", PROJECT_MATRIX)
@@ -83,6 +85,16 @@ def test_readme_has_no_setting_of_a_directory_that_the_code_has_not():
 def test_readme_has_what_active_directory_changes():
     changed = {name: (shown(value),) for name, value in ACTIVE_DIRECTORY.items()}
     assert table("setting of a directory", "default with `active-directory") == changed
+
+
+@pytest.mark.parametrize("setting", OF_PROVIDERS)
+def test_readme_has_each_setting_of_a_provider_with_its_default(setting):
+    default, meaning = table(*OF_PROVIDER).get(setting, ("missing", ""))
+    assert (default, bool(meaning)) == (OF_PROVIDERS[setting], True)
+
+
+def test_readme_has_no_setting_of_a_provider_that_the_code_has_not():
+    assert table(*OF_PROVIDER).keys() <= OF_PROVIDERS.keys()
 
 
 def test_readme_has_no_setting_that_the_code_has_not():

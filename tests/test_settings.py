@@ -321,3 +321,73 @@ def test_a_file_named_in_the_file_holds_a_value(load, tmp_path):
 def test_a_file_that_is_named_in_the_file_and_not_there_is_a_mistake(load):
     with pytest.raises(Misconfigured, match=r"password_file: .*No such file"):
         load(toml='[database]\npassword_file = "/nowhere"')
+
+
+UAA = {"UAA__CF__ISSUER": "https://uaa.example.com/oauth/token", "UAA__CF__CLIENT_ID": "us"}
+UAA |= {"UAA__CF__CLIENT_SECRET": "s3cret"}
+
+
+def test_a_provider_is_a_source_by_its_name(load):
+    found = load(**UAA)
+    assert (found.chain, found.uaa["cf"].client_id) == (("local", "cf"), "us")
+
+
+def test_the_order_of_sources_is_set(load):
+    assert load(SOURCES="cf, local", **UAA).chain == ("cf", "local")
+
+
+def test_two_sources_have_two_names(load):
+    (mistake,) = mistakes(load, LDAP__CF__URLS="ldaps://cf", LDAP__CF__BASE="dc=cf", **UAA)
+    assert mistake.endswith("cf is the name of two")
+
+
+def test_the_secret_of_a_provider_is_not_shown(load):
+    found = load(**UAA)
+    assert "s3cret" not in repr(found) + str(found) + found.model_dump_json()
+
+
+@pytest.mark.parametrize("name", ["local", "c-f", "c.f", "0cf"])
+def test_a_source_has_a_name_of_its_own(load, name):
+    given = f'[uaa."{name}"]\nissuer = "https://x.example.com"\nclient_id = "us"\nclient_secret = "s3cret"'
+    assert mistakes(load, given)[0].startswith(f"uaa.{name}")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"UAA__CF__ISSUER": ""},
+        {"UAA__CF__ISSUER": "uaa.example.com"},
+        {"UAA__CF__ISSUER": "http://uaa.example.com"},
+        {"UAA__CF__ISSUER": "https://"},
+        {"UAA__CF__ISSUER": "https://bob@uaa.example.com"},
+        {"UAA__CF__ISSUER": "https://uaa.example.com?x"},
+        {"UAA__CF__ISSUER": "https://uaa.example.com#x"},
+        {"UAA__CF__ISSUER": "https://uaa.example.com/a b"},
+        {"UAA__CF__ISSUER": "https://uaa.example.com:port"},
+        {"UAA__CF__ISSUER": "https://[::1"},
+        {"UAA__CF__TOKEN_ENDPOINT": "https://uaa.example.com/oauth/token"},
+        {"UAA__CF__ISSUER": "", "UAA__CF__TOKEN_ENDPOINT": "https://uaa.example.com/oauth/token"},
+        {"UAA__CF__CLIENT_ID": ""},
+        {"UAA__CF__NAME_CLAIM": ""},
+        {"UAA__CF__GROUPS_CLAIM": "", "UAA__CF__ADMIN_GROUPS": "admins"},
+    ],
+)
+def test_a_provider_that_cannot_work_is_a_mistake(load, changed):
+    (mistake,) = mistakes(load, **UAA | changed)
+    assert mistake.startswith("uaa.cf")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"UAA__CF__ISSUER": "http://uaa:8080/uaa/oauth/token", "UAA__CF__ALLOW_HTTP": "true"},
+        {"UAA__CF__ISSUER": "https://[::1]:8443"},
+        {
+            "UAA__CF__ISSUER": "",
+            "UAA__CF__TOKEN_ENDPOINT": "https://uaa.example.com/oauth/token",
+            "UAA__CF__USERINFO_ENDPOINT": "https://uaa.example.com/userinfo",
+        },
+    ],
+)
+def test_a_provider_has_an_address_or_two(load, changed):
+    assert load(**UAA | changed).uaa.keys() == {"cf"}
