@@ -41,6 +41,7 @@ PATH = "/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin:/sbin:/bin"
 
 
 ONE_ENGINE = {"test_native.py", "test_compose.py", "test_clients.py", "test_ci.py", "test_directories.py"}
+ONE_ENGINE = {"test_native.py", "test_compose.py", "test_clients.py", "test_ci.py", "test_provider.py"}
 """Files that make and forget images in the one Docker engine of this machine."""
 
 
