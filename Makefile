@@ -9,7 +9,7 @@ POLICY := /usr/sbin/policy-rc.d
 RUN_PACKAGES  := nginx docker-registry
 TEST_PACKAGES := $(RUN_PACKAGES) mariadb-server redis-server skopeo podman buildah docker.io docker-compose iptables \
                  debootstrap faketime notary curl openssl procps slapd samba-ad-dc samba-ad-provision \
-                 samba-dsdb-modules ldb-tools apache2-utils
+                 samba-dsdb-modules ldb-tools apache2-utils chromium fonts-noto-cjk
 BENCH_PACKAGES := $(TEST_PACKAGES) wrk
 FAULT_PACKAGES := $(TEST_PACKAGES) haproxy iproute2
 

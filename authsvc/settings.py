@@ -151,6 +151,13 @@ class PasswordSettings(_Section):
     min_length: int = Field(8, ge=8, le=128)
 
 
+class SessionSettings(_Section):
+    """How long a browser stays logged in to the site, in seconds: since its last request, and in all."""
+
+    idle: int = Field(1_800, ge=120, le=86_400)
+    lifetime: int = Field(43_200, ge=300, le=2_592_000)
+
+
 class ThrottleSettings(_Section):
     """How failed logins slow down those that follow (core/throttle.py)."""
 
@@ -447,6 +454,7 @@ class Settings(_Section):
     registry: RegistrySettings = RegistrySettings()
     tls: TlsSettings = TlsSettings()
     password: PasswordSettings = PasswordSettings()
+    session: SessionSettings = SessionSettings()
     throttle: ThrottleSettings = ThrottleSettings()
     federation: FederationSettings = FederationSettings()
     metrics: MetricsSettings = MetricsSettings()

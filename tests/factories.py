@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from authsvc.core.callers import Origin
 from authsvc.core.login import Credentials
 from authsvc.core.tokens import TokenRequest
-from authsvc.db.tables import AccessToken, Member, Project, RefreshToken, Robot, RobotRight, User
+from authsvc.db.tables import AccessToken, Member, Project, RefreshToken, Robot, RobotRight, SiteSession, User
 from authsvc.domain import machine_secrets
 from authsvc.domain.machine_secrets import Kind
 from authsvc.domain.permissions import PROJECT, Grant, Right, Role
@@ -101,6 +101,16 @@ def make_refresh_token(session: Session, user: User, name: str, **columns: Any) 
     session.add(token)
     session.flush()
     return token
+
+
+def make_session(session: Session, user: User, name: str, **columns: Any) -> SiteSession:
+    """A browser in which a user is logged in; the secret of its cookie is `name`."""
+    defaults = {"secret_hash": machine_secrets.digest(name), "password_version": user.password_version}
+    defaults |= {"address": "192.0.2.7", "browser": "Firefox", "created_at": 0, "last_seen_at": 0}
+    made = SiteSession(user_id=user.id, **defaults | columns)
+    session.add(made)
+    session.flush()
+    return made
 
 
 def make_cast(session: Session) -> None:

@@ -31,6 +31,7 @@ FLOORS = {
     "Werkzeug": (3, 1, 6),
     "Jinja2": (3, 1, 6),
     "PyMySQL": (1, 1, 1),
+    "Authlib": (1, 9, 0),
 }
 
 UNGUARDED = {
@@ -43,6 +44,7 @@ UNGUARDED = {
     "refresh_tokens.revoke_family": "answers a token that came back after its end, whoever shows it",
     "rights.require": "is the guard",
     "robots.require_as_strong": "is a guard, too",
+    "sessions.begin": "belongs to a login that was just proved",
 }
 
 

@@ -7,7 +7,7 @@ Exit codes: 0 done; 1 refused or failed, with a sentence on standard error; 2 th
 import click
 
 from authsvc import __version__
-from authsvc.cli import accounts, doctor, groups, imports, keys, ldap, machines, projects, run, trail, trusts
+from authsvc.cli import accounts, doctor, groups, imports, keys, ldap, machines, projects, run, sessions, trail, trusts
 from authsvc.errors import AppError
 
 
@@ -39,6 +39,7 @@ for _command in (
     accounts.user,
     groups.group,
     imports.imports,
+    sessions.session,
     projects.project,
     projects.member,
     projects.role,

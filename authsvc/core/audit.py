@@ -18,7 +18,7 @@ from authsvc.db.tables import AuditEvent, AuditHead
 from authsvc.domain.permissions import Actor, Right
 
 LIST = Right("audit-log", "list")
-CHANGES_NOTHING = frozenset({"login", "refresh-token.add", "robot.expiring"})
+CHANGES_NOTHING = frozenset({"login", "refresh-token.add", "robot.expiring", "session.begin", "session.end"})
 """Actions after which nobody has other rights than before, so that what processes remember of them stays."""
 _HEAD = 1
 

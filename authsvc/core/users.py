@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sqlalchemy import delete as sql_delete
 from sqlalchemy import or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -10,7 +11,7 @@ from sqlalchemy.orm import Session
 from authsvc.core import audit
 from authsvc.core.rights import require
 from authsvc.db.engine import Engine, fetch
-from authsvc.db.tables import User
+from authsvc.db.tables import SiteSession, User
 from authsvc.domain import names
 from authsvc.domain import passwords as policy
 from authsvc.domain.permissions import Actor, Right
@@ -121,6 +122,7 @@ def set_password(session: Session, actor: Actor, command: SetPassword, now: int)
     policy.check(command.password, name=user.name, min_length=command.min_length)
     user.password_hash = passwords.hash_password(command.password)
     user.password_version += 1
+    _end_sessions(session, user)
     audit.record(session, actor, "user.password", user.name, now)
     return user
 
@@ -136,6 +138,7 @@ def set_enabled(session: Session, actor: Actor, command: SetEnabled, now: int) -
     user = get(session, command.name)
     if not command.enabled:
         _keep_an_administrator(session, user)
+        _end_sessions(session, user)
     user.enabled, user.vanished_at = command.enabled, None
     audit.record(session, actor, "user.enable" if command.enabled else "user.disable", user.name, now)
     return user
@@ -165,6 +168,10 @@ def renew_hash(session: Session, name: str, outdated: str, phc: str) -> None:
     """Keep another hash of the same password, so `password_version` stays; not if it was changed meanwhile."""
     mine = update(User).where(User.name == name, User.source == LocalBackend.name)
     session.execute(mine.where(User.password_hash == outdated).values(password_hash=phc))
+
+
+def _end_sessions(session: Session, user: User) -> None:
+    session.execute(sql_delete(SiteSession).where(SiteSession.user_id == user.id))
 
 
 def _keep_an_administrator(session: Session, user: User) -> None:

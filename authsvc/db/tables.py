@@ -220,6 +220,22 @@ class RefreshToken(Base):
     last_used_at: Mapped[int | None] = mapped_column(BigInteger)
 
 
+class SiteSession(Base):
+    """A browser that logged in to the site. It ends with the password, where `password_version` is another one."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (Index(None, "user_id"), Index(None, "last_seen_at"), _MARIADB)
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    secret_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    password_version: Mapped[int] = mapped_column(Integer)
+    address: Mapped[str] = mapped_column(String(64))
+    browser: Mapped[str] = mapped_column(String(255))
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    last_seen_at: Mapped[int] = mapped_column(BigInteger)
+
+
 class ReservedName(Base):
     """A deleted project's name, which stays taken while a token for the old project may still be honoured."""
 

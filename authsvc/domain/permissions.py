@@ -46,6 +46,8 @@ class Credential(StrEnum):
     """What docker keeps in place of a password after a login."""
     ROBOT = "robot"
     """A robot account's secret."""
+    SESSION = "session"
+    """A browser that logged in to the site."""
     CONSOLE = "console"
     """The command line on the machine itself."""
     SYSTEM = "system"
@@ -94,6 +96,7 @@ SYSTEM_MATRIX: Mapping[str, tuple[str, str, str]] = {
     "health": ("R", "R", "R"),
     "profile": ("", "R U", "R U"),
     "access-token": ("", "C D L", "C D L"),
+    "session": ("", "D L", "D L"),
     "project": ("", "", "C L"),
     "user": ("", "", "C R U D L"),
     "user-group": ("", "", "C R U D L"),
@@ -229,6 +232,7 @@ CREDENTIALS: Mapping[Credential, frozenset[Right]] = {
     Credential.ACCESS_TOKEN: frozenset(TOKEN_ACTIONS.values()),
     Credential.REFRESH_TOKEN: frozenset(TOKEN_ACTIONS.values()),
     Credential.ROBOT: ROBOT_PROJECT | ROBOT_SYSTEM,
+    Credential.SESSION: _EVERY_RIGHT,
     Credential.CONSOLE: _EVERY_RIGHT,
     Credential.SYSTEM: _EVERY_RIGHT,
 }

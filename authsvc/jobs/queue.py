@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from huey import Huey, RedisHuey, SqliteHuey, crontab
 
 from authsvc import services
-from authsvc.core import directories, events, health, robots, setup, throttle
+from authsvc.core import directories, events, health, robots, sessions, setup, throttle
 from authsvc.core.rights import system
 from authsvc.errors import Conflict, Unavailable
 from authsvc.services import Services
@@ -56,6 +56,7 @@ def renew_once(built: Services) -> None:
         log.info("made a new signing key")
     throttle.purge(built.engine, now)
     built.retried(lambda session: events.purge(session, now))
+    built.retried(lambda session: sessions.purge(session, built.settings.session, now))
     announced = built.retried(
         lambda session: robots.announce_expiring(session, ACTOR, built.settings.robot_warning_days, now)
     )
