@@ -8,7 +8,7 @@ from flask import Flask
 
 from authsvc import services, settings
 from authsvc.services import Services, Shared
-from authsvc.web import errors, events, headers, health, language, metrics, site, token
+from authsvc.web import account, errors, events, forms, headers, health, language, login, metrics, site, token, visitor
 from authsvc.web.gunicorn import child_exit, pre_fork
 
 __all__ = ["child_exit", "create_app", "pre_fork"]
@@ -34,6 +34,8 @@ def create_app(built: Services | None = None) -> Flask:
     language.register(app)
     headers.register(app)
     errors.register(app)
-    for blueprint in (token.bp, events.bp, health.bp, metrics.bp, site.bp):
+    visitor.register(app)
+    forms.register(app)
+    for blueprint in (token.bp, events.bp, health.bp, metrics.bp, site.bp, login.bp, account.bp):
         app.register_blueprint(blueprint)
     return app

@@ -37,7 +37,8 @@ T = TypeVar("T")
 class Services:
     """What doors need: the settings, units of work, logins, tokens, the registry, directories by their name.
 
-    `events_secret` is what a registry shows with its notifications; while it is empty none are taken.
+    `site_key` signs the site's cookie, in every process alike. `events_secret` is what a registry shows with its
+    notifications; while it is empty none are taken.
     """
 
     settings: Settings
@@ -45,6 +46,7 @@ class Services:
     callers: Callers
     tokens: Tokens
     registry: RegistryClient
+    site_key: bytes
     events_secret: str
     directories: Mapping[str, Directory] = field(default_factory=dict)
 
@@ -112,6 +114,7 @@ def build(settings: Settings, shared: Shared | None = None) -> Services:
         callers=callers,
         tokens=Tokens(callers, standings, engine, KeyRing(sealer, _key_finder(engine)), settings),
         registry=RegistryClient(settings.registry_address),
+        site_key=sealer.derive("site"),
         events_secret=_events_secret(settings),
         directories=_directories_of(sources, settings),
     )

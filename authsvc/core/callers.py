@@ -21,7 +21,7 @@ from authsvc.domain import machine_secrets, trusts
 from authsvc.domain.machine_secrets import Kind
 from authsvc.domain.names import canonical_user
 from authsvc.domain.permissions import ANONYMOUS, Actor, Credential, Role, pulls_only
-from authsvc.errors import Unauthenticated
+from authsvc.errors import Unauthenticated, Unavailable
 from authsvc.identity.federated import Federation
 from authsvc.settings import Settings
 
@@ -29,6 +29,7 @@ WRONG = "wrong user name or password"
 WRONG_ROBOT = "wrong robot name or secret, or it was changed, disabled or has expired"
 WRONG_TOKEN = "this access token is wrong, was revoked or has expired"
 WRONG_REFRESH = "this login has ended: run docker login again"
+DISABLED = "this account is disabled"
 MISSPELT = "this secret is misspelt or incomplete: copy it again"
 NO_PASSWORDS = "this registry takes no passwords: use a personal access token in place of it"
 
@@ -126,7 +127,32 @@ class Callers:
         retried(self._engine, lambda session: audit.refused_login(session, claimed, detail or reason, now))
         raise Unauthenticated(reason)
 
+    def person(self, shown: Credentials, origin: Origin, now: int) -> Account:
+        """Whose name and password these are, for a session at the site. No secret of a machine is good here.
+
+        Raises:
+            Unauthenticated: they are nobody's who may come in; an audit row says why.
+            TooMany: there were too many failures.
+            Unavailable: the database or an identity source does not answer.
+        """
+        proof, _, account = self._proven(shown, origin, (), now)
+        if proof.is_outdated:
+            raise Unavailable("your password cannot be checked at this moment; try again soon")
+        if not account.enabled:
+            self.refuse(account.name, Credential.PASSWORD, origin, DISABLED, now)
+        return account
+
     def _person(self, shown: Credentials, origin: Origin, projects: Collection[str], now: int) -> Caller:
+        proof, found, account = self._proven(shown, origin, projects, now)
+        if not self._takes_password_of(account):
+            self.refuse(proof.name, Credential.PASSWORD, origin, NO_PASSWORDS, now)
+        if proof.is_outdated:
+            found = replace(found, limit=pulls_only(found.limit))
+        return self._caller(found, account, Credential.PASSWORD, origin, now)
+
+    def _proven(
+        self, shown: Credentials, origin: Origin, projects: Collection[str], now: int
+    ) -> tuple[Proof, Standing, Account]:
         proof = self._proved(shown, origin, now)
         found = self._standings.of_user(proof.name, projects, now)
         account = _account_of(proof, found)
@@ -139,11 +165,7 @@ class Callers:
         if account is None:
             self._login.forget(shown)
             self.refuse(proof.name, Credential.PASSWORD, origin, WRONG, now)
-        if not self._takes_password_of(account):
-            self.refuse(proof.name, Credential.PASSWORD, origin, NO_PASSWORDS, now)
-        if proof.is_outdated:
-            found = replace(found, limit=pulls_only(found.limit))
-        return self._caller(found, account, Credential.PASSWORD, origin, now)
+        return proof, found, account
 
     def _proved(self, shown: Credentials, origin: Origin, now: int) -> Proof:
         try:

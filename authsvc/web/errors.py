@@ -2,8 +2,9 @@
 
 import logging
 
-from flask import Flask, Response, jsonify, render_template, request
+from flask import Flask, Response, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from authsvc.core import metrics
@@ -20,9 +21,15 @@ from authsvc.errors import (
     Unavailable,
 )
 from authsvc.web import attempts
-from authsvc.web.request import origin, request_id
+from authsvc.web.request import is_from_program, origin, request_id
 
 log = logging.getLogger(__name__)
+
+
+def N_(sentence: str) -> str:  # noqa: N802 (the name by which Babel finds what is to be translated)
+    """A sentence that is translated where it is shown."""
+    return sentence
+
 
 # Codes are distribution's where it has one (specification, "Errors"), else Harbor's.
 STATUS: dict[type[AppError], tuple[int, str]] = {
@@ -36,9 +43,23 @@ STATUS: dict[type[AppError], tuple[int, str]] = {
     Unavailable: (503, "UNAVAILABLE"),
     Misconfigured: (500, "UNKNOWN"),
 }
+# Sentences of other rooms that a page may show, here for their translation; those with a name in them stay English.
+SENTENCES = (
+    N_("wrong user name or password"),
+    N_("this account is disabled"),
+    N_("your password cannot be checked at this moment; try again soon"),
+    N_("too many people log in at this moment; try again in a few seconds"),
+    N_("the database does not answer; try again in a moment"),
+    N_("the database is busy; try again in a moment"),
+    N_("this form is too old or comes from another site: go back, load its page again, and repeat"),
+    N_("not found"),
+    N_("method not allowed"),
+    N_("request entity too large"),
+    N_("there is no such language"),
+    N_("this service has no self-signed certificate"),
+)
 RETRY_SECONDS = 5
 MAX_LOGGED = 200
-_MACHINES = ("/service/", "/api/", "/v2/")
 
 
 def register(app: Flask) -> None:
@@ -51,6 +72,9 @@ def register(app: Flask) -> None:
 def on_app_error(error: AppError) -> ResponseReturnValue:
     """What was raised on purpose: its sentence, under its status."""
     status, code = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    status, code = STATUS[type(error)]
+    if isinstance(error, Unauthenticated) and not is_from_program():
+        return redirect(url_for("login.form", next=request.path if request.method == "GET" else None), 303)
     if isinstance(error, Misconfigured):
         log.error("%s", error)
         return answer(status, code, f"the service is not set up: see its log, request {request_id()}")
@@ -59,6 +83,28 @@ def on_app_error(error: AppError) -> ResponseReturnValue:
         metrics.THROTTLED.inc()
         response.headers["Retry-After"] = str(error.retry_after)
     return response
+
+
+def on_form(error: AppError, template: str, **facts: object) -> Response:
+    """What went wrong with a form, shown on its page as `error`, with the other facts that the page needs.
+
+    A refused login is 403: at 401 a browser would ask for a password in a window of its own.
+    """
+    status = STATUS[type(error)][0]
+    status = 403 if status == 401 else status
+    response = Response(render_template(template, error=sentence(error), **facts), status)
+    _log(status, str(error))
+    if isinstance(error, TooMany):
+        metrics.THROTTLED.inc()
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+def sentence(error: AppError) -> str:
+    """An error's sentence in the page's language, if it is known there."""
+    if isinstance(error, TooMany):
+        return str(gettext("too many failed logins; try again in %(seconds)s seconds", seconds=error.retry_after))
+    return str(gettext(str(error)))
 
 
 def on_http_error(error: HTTPException) -> ResponseReturnValue:
@@ -82,10 +128,10 @@ def answer(status: int, code: str, message: str) -> Response:
 
     The reason phrase is the sentence for a 503, because docker shows that and hides the body.
     """
-    if request.path.startswith(_MACHINES):
+    if is_from_program():
         response = jsonify({"errors": [{"code": code, "message": message, "detail": None}]})
     else:
-        response = Response(render_template("error.html", status=status, message=message))
+        response = Response(render_template("error.html", status=status, message=gettext(message)))
     _log(status, message)
     response.status = f"{status} {message[:120]}" if status == 503 and message.isascii() else str(status)
     response.headers["Cache-Control"] = "no-store"

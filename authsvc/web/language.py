@@ -1,4 +1,6 @@
-"""Which language a page speaks: the one chosen, else the browser's."""
+"""Which language a page speaks: the one chosen, else the browser's; and how it writes times."""
+
+from datetime import UTC, datetime
 
 from flask import Flask, has_request_context, request
 from flask_babel import Babel
@@ -12,6 +14,12 @@ def register(app: Flask) -> None:
     app.config["BABEL_TRANSLATION_DIRECTORIES"] = f"{app.root_path}/web/translations"
     Babel(app, locale_selector=current)
     app.jinja_env.globals.update(languages=LANGUAGES, language=current)
+    app.jinja_env.filters["moment"] = moment
+
+
+def moment(seconds: int) -> str:
+    """A time (UTC seconds) as both languages write it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def current() -> str:

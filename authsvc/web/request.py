@@ -4,6 +4,7 @@ import base64
 import binascii
 import re
 import time
+from urllib.parse import urlsplit
 
 from flask import current_app, request
 
@@ -12,6 +13,8 @@ from authsvc.core.login import Credentials
 from authsvc.domain.permissions import Credential
 from authsvc.services import Services
 
+MACHINES = ("/service/", "/api/", "/v2/")
+"""What is asked by programs begins so; all else is asked by browsers."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 UNREADABLE = "the Authorization header cannot be read: send Basic with base64 of name:password in UTF-8"
@@ -27,6 +30,16 @@ def request_id() -> str:
     """The id that nginx gave this request; "" when it came without one."""
     given = request.headers.get("X-Request-Id", "")
     return given if _REQUEST_ID.fullmatch(given) else ""
+
+
+def is_from_program() -> bool:
+    """Whether a program asks, and not a browser: the path says so."""
+    return request.path.startswith(MACHINES)
+
+
+def docker_host() -> str:
+    """The registry as docker names it: the host of `public_url`, else the one that the browser used."""
+    return urlsplit(services().settings.public_url).netloc or request.host
 
 
 def origin() -> Origin:

@@ -4,8 +4,9 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from flask.typing import ResponseReturnValue
 
 from authsvc.errors import NotFound
+from authsvc.web.forms import local
 from authsvc.web.language import COOKIE, LANGUAGES
-from authsvc.web.request import services
+from authsvc.web.request import docker_host, services
 
 bp = Blueprint("site", __name__, static_folder="static", static_url_path="/static")
 
@@ -16,7 +17,7 @@ def home() -> str:
     settings = services().settings
     return render_template(
         "home.html",
-        host=request.host,
+        host=docker_host(),
         root_project=settings.root_project,
         ready=services().registry.answers(),
         self_signed=settings.tls.self_signed,
@@ -27,7 +28,7 @@ def home() -> str:
 def trust() -> str:
     """How docker is told to trust the self-signed certificate."""
     _ca_pem()
-    return render_template("ca.html", host=request.host)
+    return render_template("ca.html", host=docker_host())
 
 
 @bp.get("/ca.crt")
@@ -41,10 +42,10 @@ def certificate() -> Response:
 
 @bp.get("/language/<code>")
 def language(code: str) -> ResponseReturnValue:
-    """Choose the language, and go back to the first page."""
+    """Choose the language, and go back to where it was chosen."""
     if code not in LANGUAGES:
         raise NotFound("there is no such language")
-    response = redirect("/", 303)
+    response = redirect(local(request.args.get("next", "/")), 303)
     response.set_cookie(COOKIE, code, max_age=365 * 86_400, httponly=True, samesite="Lax")
     return response
 

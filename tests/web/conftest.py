@@ -1,10 +1,48 @@
 """The application on SQLite, with the cast. What differs between databases is tested below `core`."""
 
+import re
+from dataclasses import dataclass
+
 import pytest
+from flask.testing import FlaskClient
 from sqlalchemy import select
+from werkzeug.test import TestResponse
 
 from authsvc.db.tables import AuditEvent
 from tests.conftest import free_port
+from tests.factories import PASSWORD
+
+_TOKEN = re.compile(r'name="csrf_token" value="([^"]+)"')
+
+
+@dataclass
+class Browser:
+    """A client that fills in forms: it sends the token of the page that it saw last."""
+
+    client: FlaskClient
+    base: str = "http://localhost"
+    seen: str = ""
+
+    def get(self, path: str, **headers: str) -> TestResponse:
+        return self._saw(self.client.get(path, base_url=self.base, headers=headers))
+
+    def post(self, path: str, /, headers: dict[str, str] | None = None, **form: object) -> TestResponse:
+        data = {"csrf_token": self.seen} | form
+        return self._saw(self.client.post(path, base_url=self.base, headers=headers, data=data))
+
+    def log_in(self, name: str, password: str = PASSWORD, **form: object) -> TestResponse:
+        self.get("/login")
+        return self.post("/login", name=name, password=password, **form)
+
+    def name(self) -> str:
+        """Who it is logged in as."""
+        found = re.search(r'<a href="/account">([^<]*)</a>', self.get("/").text)
+        return found[1] if found else ""
+
+    def _saw(self, answer: TestResponse) -> TestResponse:
+        token = _TOKEN.search(answer.text)
+        self.seen = token[1] if token else self.seen
+        return answer
 
 
 @pytest.fixture
@@ -33,3 +71,22 @@ def refusals(built):
             return [(row.actor, row.detail) for row in rows]
 
     return read
+
+
+@pytest.fixture
+def browser(app) -> Browser:
+    """A browser in which nobody is logged in."""
+    return Browser(app.test_client())
+
+
+@pytest.fixture
+def other_browser(app) -> Browser:
+    """Another one."""
+    return Browser(app.test_client())
+
+
+@pytest.fixture
+def bobs(browser) -> Browser:
+    """The browser, in which bob is logged in."""
+    assert browser.log_in("bob").status_code == 303
+    return browser

@@ -28,7 +28,7 @@ def test_every_answer_has_the_header(client, path, header, value):
 @pytest.mark.parametrize(
     ("header", "value"),
     [
-        ("Referrer-Policy", "no-referrer"),
+        ("Referrer-Policy", "same-origin"),
         ("Cross-Origin-Opener-Policy", "same-origin"),
         ("Permissions-Policy", "camera=(), geolocation=(), microphone=()"),
     ],

@@ -1,3 +1,4 @@
+import dataclasses
 import time
 
 import pytest
@@ -14,14 +15,7 @@ def parts(answer) -> dict[str, str]:
 @pytest.fixture
 def down(app, built, no_database):
     """A client of an application whose database is down."""
-    app.extensions["authsvc"] = type(built)(
-        settings=built.settings,
-        engine=no_database,
-        callers=built.callers,
-        tokens=built.tokens,
-        registry=built.registry,
-        events_secret=built.events_secret,
-    )
+    app.extensions["authsvc"] = dataclasses.replace(built, engine=no_database)
     return app.test_client()
 
 

@@ -2,16 +2,20 @@ import gettext
 import io
 from pathlib import Path
 
+import flask_babel
 import pytest
-from babel.messages.extract import extract_from_dir
+from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
 import authsvc
-from authsvc.web.language import LANGUAGES
+from authsvc.core import callers
+from authsvc.web import forms
+from authsvc.web.language import LANGUAGES, moment
 
 WEB = Path(authsvc.__file__).parent / "web"
 CHINESE = WEB / "translations" / "zh" / "LC_MESSAGES"
+KEYWORDS = {**DEFAULT_KEYWORDS, "lazy_gettext": None}
 ENGLISH_TITLE, CHINESE_TITLE = "Log in with docker", "使用 docker 登录"
 
 
@@ -24,8 +28,8 @@ def compiled(file) -> dict[str, str]:
     return {key: text for key, text in gettext.GNUTranslations(file)._catalog.items() if key}
 
 
-def in_templates() -> set[str]:
-    found = extract_from_dir(str(WEB), [("**/templates/**.html", "jinja2")])
+def in_pages() -> set[str]:
+    found = extract_from_dir(str(WEB), [("**/templates/**.html", "jinja2"), ("**.py", "python")], keywords=KEYWORDS)
     return {message for _file, _line, message, _comments, _context in found}
 
 
@@ -66,12 +70,12 @@ def test_an_error_page_is_translated(client):
     assert "返回首页" in client.get("/nothing", headers={"Accept-Language": "zh"}).text
 
 
-def test_every_text_of_the_templates_has_a_translation_and_no_other_has():
-    assert {message.id for message in catalog() if message.id} == in_templates()
+def test_every_text_of_the_pages_has_a_translation_and_no_other_has():
+    assert {message.id for message in catalog() if message.id} == in_pages()
 
 
-def test_the_templates_have_texts():
-    assert "Log in with docker" in in_templates()
+def test_the_pages_have_texts():
+    assert "Log in with docker" in in_pages()
 
 
 def test_no_translation_is_empty_or_uncertain():
@@ -88,3 +92,13 @@ def test_the_compiled_translations_are_those_of_the_source():
     fresh.seek(0)
     with (CHINESE / "messages.mo").open("rb") as kept:
         assert compiled(kept) == compiled(fresh)
+
+
+@pytest.mark.parametrize("sentence", [callers.WRONG, callers.DISABLED, forms.STALE])
+def test_a_sentence_of_another_room_is_translated(app, sentence):
+    with app.test_request_context(headers={"Accept-Language": "zh"}):
+        assert flask_babel.gettext(sentence) != sentence
+
+
+def test_a_time_is_written_alike_in_both_languages():
+    assert moment(1_800_000_000) == "2027-01-15 08:00 UTC"

@@ -1,0 +1,115 @@
+"""My account: who I am, my access tokens, my sessions, and how to log in with docker."""
+
+import time
+from typing import Any
+
+from flask import Blueprint, redirect, render_template, request
+from flask.typing import ResponseReturnValue
+from flask_babel import lazy_gettext
+
+from authsvc.core import access_tokens, sessions, users
+from authsvc.core.access_tokens import AddToken
+from authsvc.domain.permissions import TOKEN_ACTIONS
+from authsvc.errors import AlreadyExists, Invalid
+from authsvc.web import errors, visitor
+from authsvc.web.request import docker_host, services
+
+bp = Blueprint("account", __name__, url_prefix="/account")
+PAGE = "account.html"
+RULES = {
+    "name": lazy_gettext("1 to 100 letters, digits, blanks and . _ @ + -"),
+    "days": lazy_gettext("1 to 3650, or nothing"),
+    "actions": lazy_gettext("Choose one at least."),
+    "pattern": lazy_gettext("Patterns look like acme/web-* or acme/**, one a line, 50 at most."),
+}
+"""What is wrong with a field of a new token, since each has one rule."""
+NEW = {"name": "", "days": "90", "actions": ("pull", "push"), "patterns": ""}
+
+
+@bp.get("")
+def show() -> ResponseReturnValue:
+    """The page."""
+    return render_template(PAGE, **_facts())
+
+
+@bp.post("/tokens")
+def add_token() -> ResponseReturnValue:
+    """Make an access token and show it, this once: this answer is the only one that has it."""
+    me, given = visitor.required().actor, _given()
+    command = AddToken(
+        user=me.name,
+        name=given["name"].strip(),
+        days=_days(given["days"]),
+        actions=tuple(given["actions"]),
+        patterns=tuple(given["patterns"].split()),
+    )
+    try:
+        with services().transaction() as unit:
+            made = access_tokens.add(unit, me, command, int(time.time()))
+    except Invalid as exc:
+        return errors.on_form(exc, PAGE, given=given, wrong={name: RULES[name] for name in exc.fields}, **_facts())
+    except AlreadyExists as exc:
+        wrong = {"name": lazy_gettext("You have a token of this name.")}
+        return errors.on_form(exc, PAGE, given=given, wrong=wrong, **_facts())
+    return render_template(PAGE, made=made, **_facts())
+
+
+@bp.post("/tokens/revoke")
+def revoke_token() -> ResponseReturnValue:
+    """Revoke an access token."""
+    me = visitor.required().actor
+    with services().transaction() as unit:
+        access_tokens.revoke(unit, me, me.name, request.form.get("name", ""), int(time.time()))
+    return redirect("/account#tokens", 303)
+
+
+@bp.post("/sessions/<int:session_id>/end")
+def end_session(session_id: int) -> ResponseReturnValue:
+    """End one of my sessions."""
+    me = visitor.required().actor
+    with services().transaction() as unit:
+        sessions.end(unit, me, session_id, int(time.time()))
+    return redirect("/account#sessions", 303)
+
+
+@bp.post("/sessions/end-others")
+def end_other_sessions() -> ResponseReturnValue:
+    """End all my sessions but this one."""
+    visit = visitor.required()
+    with services().transaction() as unit:
+        sessions.end_user(unit, visit.actor, visit.actor.name, int(time.time()), except_id=visit.id)
+    return redirect("/account#sessions", 303)
+
+
+def _facts() -> dict[str, Any]:
+    """What the page shows."""
+    visit, now, limits = visitor.required(), int(time.time()), services().settings.session
+    me = visit.actor
+    with services().reading() as unit:
+        return {
+            "user": users.get(unit, me.name),
+            "tokens": access_tokens.list_all(unit, me, me.name),
+            "sessions": sessions.list_all(unit, me, limits, now, me.name),
+            "host": docker_host(),
+            "now": now,
+            "actions": tuple(TOKEN_ACTIONS),
+            "new": NEW,
+        }
+
+
+def _given() -> dict[str, Any]:
+    """The form of a new token, as it was filled in."""
+    form = request.form
+    return {
+        "name": form.get("name", ""),
+        "days": form.get("days", ""),
+        "actions": form.getlist("actions"),
+        "patterns": form.get("patterns", ""),
+    }
+
+
+def _days(text: str) -> int | None:
+    """A number of days, None for ever, 0 for what is no number."""
+    if not text.strip():
+        return None
+    return int(text) if text.strip().isdecimal() and len(text) < 10 else 0

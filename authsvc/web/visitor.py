@@ -1,0 +1,126 @@
+"""Who a page is for: the session that the browser's cookie names, begun at a login, ended at a logout.
+
+One signed cookie (Flask's) holds the session's secret, the token of the forms (web/forms.py) and a login that goes on
+at another service (web/login.py), so that none of them can be put beside another browser's. Over HTTPS its name says
+`__Host-`, which no other host and no plain page can set.
+"""
+
+import hashlib
+import time
+from dataclasses import replace
+
+from flask import Flask, Request, g, request, session
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
+
+from authsvc.core import sessions
+from authsvc.core.sessions import Begin, Visit
+from authsvc.domain.permissions import Credential
+from authsvc.errors import Unauthenticated
+from authsvc.web.request import is_from_program, origin, services
+
+NAME, SECURE_NAME = "authsvc", "__Host-authsvc"
+_SECRET = "session"
+
+
+class Cookie(SecureCookieSessionInterface):
+    """Flask's signed cookie, named and protected as the scheme of the request allows."""
+
+    digest_method = staticmethod(hashlib.sha256)
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        """What the cookie holds. Without one nothing is derived or read: machines send none."""
+        if self.get_cookie_name(app) not in request.cookies:
+            return self.session_class()
+        return super().open_session(app, request)
+
+    def get_cookie_name(self, app: Flask) -> str:  # noqa: ARG002 (Flask's signature)
+        """The name that a browser keeps to this host over HTTPS; a plain one else."""
+        return SECURE_NAME if request.is_secure else NAME
+
+    def get_cookie_secure(self, app: Flask) -> bool:  # noqa: ARG002
+        """Whether the cookie must never be sent in the clear."""
+        return request.is_secure
+
+
+def register(app: Flask) -> None:
+    """Give `app` its cookie, and its templates `visit`."""
+    built = app.extensions["authsvc"]
+    app.secret_key = built.site_key
+    app.session_interface = Cookie()
+    app.config.update(
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_PATH="/",
+        PERMANENT_SESSION_LIFETIME=built.settings.session.lifetime,
+    )
+    app.jinja_env.globals["visit"] = current
+    app.before_request(_load)
+
+
+def _load() -> None:
+    """Find out who this request is from, before its view.
+
+    Raises:
+        Unavailable: the database does not answer, so it cannot be said.
+    """
+    if is_from_program() or request.endpoint == "site.static" or _SECRET not in session:
+        return
+    now = int(time.time())
+    with services().reading() as unit:
+        found = sessions.find(unit, session[_SECRET], services().settings.session, now)
+    if found is None:
+        session.clear()
+        return
+    sessions.note_seen(services().engine, found, now)
+    came = origin()
+    g.visit = replace(found, actor=replace(found.actor, source=came.source, request_id=came.request_id))
+
+
+def current() -> Visit | None:
+    """Who this request is from; None for somebody who is not logged in."""
+    found: Visit | None = g.get("visit")
+    return found
+
+
+def required() -> Visit:
+    """Who this request is from.
+
+    Raises:
+        Unauthenticated: nobody is logged in, or no longer.
+    """
+    visit = current()
+    if visit is None:
+        raise Unauthenticated("log in first")
+    return visit
+
+
+def log_in(name: str, version: int, via: Credential, how: str) -> None:
+    """Begin a session for somebody who has just been proved; what the browser had before ends.
+
+    Args:
+        version: of the password that was proved.
+        how: where it was proved.
+
+    Raises:
+        Conflict: the account has changed meanwhile.
+        Unavailable: the database does not answer.
+    """
+    came, now = origin(), int(time.time())
+    newcomer = sessions.newcomer(name, via, came.source, came.request_id)
+    command = Begin(user=name, password_version=version, how=how, browser=request.user_agent.string)
+    before = current()
+    with services().transaction() as unit:
+        secret = sessions.begin(unit, newcomer, command, now)
+        if before is not None:
+            sessions.end(unit, before.actor, before.id, now)
+    session.clear()
+    session[_SECRET] = secret
+
+
+def log_out() -> None:
+    """End the session, if there is one, and forget all that the browser holds."""
+    visit = current()
+    if visit is not None:
+        with services().transaction() as unit:
+            sessions.end(unit, visit.actor, visit.id, int(time.time()))
+    session.clear()
