@@ -14,6 +14,7 @@ from authsvc.core.keys import KeyRing
 from authsvc.core.last_known import LastKnown
 from authsvc.core.login import Limits, Login
 from authsvc.core.proofs import Proofs
+from authsvc.core.redirects import Redirects
 from authsvc.core.sealing import Sealer
 from authsvc.core.standings import Standings
 from authsvc.core.throttle import Throttle
@@ -26,6 +27,7 @@ from authsvc.identity.federated import Federation
 from authsvc.identity.issuers import IssuerKeys
 from authsvc.identity.ldap import LdapBackend
 from authsvc.identity.local import LocalBackend
+from authsvc.identity.oidc import OidcBackend
 from authsvc.identity.uaa import UaaBackend
 from authsvc.registry.client import RegistryClient
 from authsvc.settings import Settings
@@ -45,6 +47,7 @@ class Services:
     engine: Engine
     callers: Callers
     tokens: Tokens
+    redirects: Redirects
     registry: RegistryClient
     site_key: bytes
     events_secret: str
@@ -113,11 +116,19 @@ def build(settings: Settings, shared: Shared | None = None) -> Services:
         engine=engine,
         callers=callers,
         tokens=Tokens(callers, standings, engine, KeyRing(sealer, _key_finder(engine)), settings),
+        redirects=Redirects(engine, _oidc(settings), callers, throttle, newcomers=settings.onboard),
         registry=RegistryClient(settings.registry_address),
         site_key=sealer.derive("site"),
         events_secret=_events_secret(settings),
         directories=_directories_of(sources, settings),
     )
+
+
+def _oidc(settings: Settings) -> list[OidcBackend]:
+    return [
+        OidcBackend(name, provider, f"{settings.address}/login/{name}/callback")
+        for name, provider in settings.oidc.items()
+    ]
 
 
 def _events_secret(settings: Settings) -> str:

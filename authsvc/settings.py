@@ -21,6 +21,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic.networks import IPvAnyNetwork
@@ -295,6 +296,48 @@ class LdapSettings(_Section):
         )
 
 
+class OidcSettings(_Section):
+    """An OpenID Connect provider at which people log in to the site (identity/oidc.py).
+
+    The claims are of the ID token or, what is missing there, of the userinfo endpoint. `ca_file` is trusted beside the
+    well-known CAs, `label` stands on the button.
+    """
+
+    issuer: str
+    client_id: str = Field(min_length=1)
+    client_secret: SecretStr
+    label: str = ""
+    scopes: Annotated[tuple[str, ...], BeforeValidator(_split)] = ("openid", "profile", "email")
+    name_claim: str = Field("preferred_username", min_length=1)
+    email_claim: str = "email"
+    groups_claim: str = "groups"
+    admin_groups: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
+    ca_file: Path | None = None
+
+    @field_validator("issuer")
+    @classmethod
+    def _over_tls(cls, issuer: str) -> str:
+        if not is_safe_server(issuer):
+            raise ValueError("an address that begins with https://, or with http:// on this machine")
+        return issuer
+
+    @field_validator("scopes")
+    @classmethod
+    def _with_openid(cls, scopes: tuple[str, ...]) -> tuple[str, ...]:
+        return scopes if "openid" in scopes else ("openid", *scopes)
+
+
+def is_safe_server(url: str) -> bool:
+    """Whether a secret may be sent there: over TLS, or to this machine."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return bool(parts.hostname) and (
+        parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in {"localhost", "127.0.0.1", "::1"})
+    )
+
+
 def is_http_url(text: str, *, allow_http: bool) -> bool:
     """Whether `text` is an address that begins with https://, or http:// where that is allowed."""
     try:
@@ -457,6 +500,7 @@ class Settings(_Section):
     session: SessionSettings = SessionSettings()
     throttle: ThrottleSettings = ThrottleSettings()
     federation: FederationSettings = FederationSettings()
+    oidc: dict[Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")], OidcSettings] = {}
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 
@@ -485,6 +529,9 @@ class Settings(_Section):
             raise ValueError(f"sources: there is no source {', '.join(unknown)}, only {', '.join(sorted(there))}")
         if len(set(self.sources)) < len(self.sources):
             raise ValueError("sources: each one once")
+        twice = there & self.oidc.keys()
+        if twice:
+            raise ValueError(f"oidc: {', '.join(sorted(twice))} is another source's name")
         return self
 
     @property

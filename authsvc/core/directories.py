@@ -10,7 +10,7 @@ from sqlalchemy import Engine, select
 
 from authsvc.core import audit, onboarding
 from authsvc.core.rights import require
-from authsvc.core.users import CREATE, UPDATE
+from authsvc.core.users import CREATE, UPDATE, end_sessions
 from authsvc.db.engine import Session, reading, retried, transaction
 from authsvc.db.tables import User
 from authsvc.domain.permissions import Actor
@@ -113,6 +113,7 @@ def _vanish(engine: Engine, actor: Actor, subjects: Sequence[str], now: int) -> 
         users = session.scalars(select(User).where(User.subject.in_(subjects), User.enabled)).all()
         for user in users:
             user.enabled, user.vanished_at, user.admin_by_source = False, now, False
+            end_sessions(session, user)
         session.flush()  # see `robots.announce_expiring`
         for user in users:
             audit.record(session, actor, "user.vanish", user.name, now, detail=f"{user.source} knows them no longer")

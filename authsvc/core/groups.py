@@ -21,6 +21,7 @@ from authsvc.identity.local import LocalBackend
 
 CREATE, LIST = Right("user-group", "create"), Right("user-group", "list")
 READ, UPDATE, DELETE = (Right("user-group", action) for action in ("read", "update", "delete"))
+OWN = Right("profile", "read")
 LOCAL = LocalBackend.name
 MAX_NAME, MAX_KEY = 255, 512
 
@@ -128,6 +129,20 @@ def list_users(session: Session, actor: Actor, name: str) -> Sequence[User]:
     group = get(session, name)
     inside = select(User).join(GroupUser, GroupUser.user_id == User.id)
     return session.scalars(inside.where(GroupUser.group_id == group.id).order_by(User.name)).all()
+
+
+def of_user(session: Session, actor: Actor, user: str) -> Sequence[Group]:
+    """The groups that a user belongs to, as last seen, by name.
+
+    Raises:
+        NotFound: there is no such user.
+        Forbidden: it is somebody else.
+    """
+    require(actor, OWN)
+    if user != actor.name:
+        require(actor, READ)
+    held = select(Group).join(GroupUser, GroupUser.group_id == Group.id)
+    return session.scalars(held.where(GroupUser.user_id == users.get(session, user).id).order_by(Group.name)).all()
 
 
 def add_user(session: Session, actor: Actor, command: Belonging, now: int) -> None:

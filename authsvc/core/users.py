@@ -122,7 +122,7 @@ def set_password(session: Session, actor: Actor, command: SetPassword, now: int)
     policy.check(command.password, name=user.name, min_length=command.min_length)
     user.password_hash = passwords.hash_password(command.password)
     user.password_version += 1
-    _end_sessions(session, user)
+    end_sessions(session, user)
     audit.record(session, actor, "user.password", user.name, now)
     return user
 
@@ -138,7 +138,7 @@ def set_enabled(session: Session, actor: Actor, command: SetEnabled, now: int) -
     user = get(session, command.name)
     if not command.enabled:
         _keep_an_administrator(session, user)
-        _end_sessions(session, user)
+        end_sessions(session, user)
     user.enabled, user.vanished_at = command.enabled, None
     audit.record(session, actor, "user.enable" if command.enabled else "user.disable", user.name, now)
     return user
@@ -170,7 +170,8 @@ def renew_hash(session: Session, name: str, outdated: str, phc: str) -> None:
     session.execute(mine.where(User.password_hash == outdated).values(password_hash=phc))
 
 
-def _end_sessions(session: Session, user: User) -> None:
+def end_sessions(session: Session, user: User) -> None:
+    """Log a user out of the site, in every browser."""
     session.execute(sql_delete(SiteSession).where(SiteSession.user_id == user.id))
 
 

@@ -58,6 +58,48 @@ class PasswordBackend(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A login that goes on at a redirect source; the browser alone keeps it. All but the time is random.
+
+    Args:
+        state: what the browser must bring back.
+        nonce: what the source's proof must say.
+        verifier: what the source asks for before it tells who it is.
+        begun_at: UTC seconds.
+    """
+
+    state: str
+    nonce: str
+    verifier: str
+    begun_at: int
+
+
+class RedirectBackend(Protocol):
+    """A source to which the browser is sent, and from which it comes back with an answer."""
+
+    name: str
+    label: str
+
+    def start(self, now: int) -> tuple[str, Pending]:
+        """Where to send the browser, and what it must keep until it is back.
+
+        Raises:
+            Unavailable: the source does not answer.
+        """
+
+    def finish(self, pending: Pending, answer: Mapping[str, str], now: int) -> Identity:
+        """Who came back.
+
+        Args:
+            answer: the parameters of the address at which the browser came back.
+
+        Raises:
+            Unauthenticated: it is nobody, or the answer is not to be trusted; the sentence is for administrators.
+            Unavailable: the source does not answer.
+        """
+
+
 @runtime_checkable
 class Directory(Protocol):
     """A source that can be asked about people without their passwords."""

@@ -7,7 +7,7 @@ from flask import Blueprint, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_babel import lazy_gettext
 
-from authsvc.core import access_tokens, sessions, users
+from authsvc.core import access_tokens, groups, sessions, users
 from authsvc.core.access_tokens import AddToken
 from authsvc.domain.permissions import TOKEN_ACTIONS
 from authsvc.errors import AlreadyExists, Invalid
@@ -88,6 +88,7 @@ def _facts() -> dict[str, Any]:
     with services().reading() as unit:
         return {
             "user": users.get(unit, me.name),
+            "groups": groups.of_user(unit, me, me.name),
             "tokens": access_tokens.list_all(unit, me, me.name),
             "sessions": sessions.list_all(unit, me, limits, now, me.name),
             "host": docker_host(),

@@ -47,6 +47,8 @@ STATUS: dict[type[AppError], tuple[int, str]] = {
 SENTENCES = (
     N_("wrong user name or password"),
     N_("this account is disabled"),
+    N_("this login was not begun here, took too long, or was refused there: try again"),
+    N_("there is no such way to log in"),
     N_("your password cannot be checked at this moment; try again soon"),
     N_("too many people log in at this moment; try again in a few seconds"),
     N_("the database does not answer; try again in a moment"),

@@ -1,11 +1,15 @@
+import re
 import time
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
 from authsvc.core import users
 from authsvc.db.tables import User
 from authsvc.errors import Unavailable
+from tests import provider as provider_module
 from tests.factories import PASSWORD, secret_of
+from tests.provider import CLIENT, SECRET
 
 WRONG = "wrong user name or password"
 
@@ -150,3 +154,118 @@ def test_the_page_speaks_both_languages(browser, language, title):
 def test_a_refusal_speaks_chinese_too(browser):
     browser.get("/login")
     assert "用户名或密码错误" in browser.post("/login", {"Accept-Language": "zh"}, name="bob", password="x").text
+
+
+class TestElsewhere:
+    """Logins at another service, to which the browser is sent."""
+
+    @pytest.fixture
+    def provider(self):
+        with provider_module.running() as started:
+            started.claims["preferred_username"] = "dave"
+            started.now = int(time.time())
+            yield started
+
+    @pytest.fixture
+    def environment(self, environment, provider):
+        given = {"ISSUER": provider.url, "CLIENT_ID": CLIENT, "CLIENT_SECRET": SECRET, "LABEL": "Company login"}
+        more = {f"AUTHSVC_OIDC__KEYCLOAK__{name}": value for name, value in given.items()}
+        return environment | more | {"AUTHSVC_PUBLIC_URL": "http://localhost"}
+
+    @pytest.fixture
+    def come_back(self, browser, provider):
+        """Go to the service and come back with its answer; `changed` is in place of what it says."""
+
+        def go(path: str = "/login/keycloak", **changed: str):
+            there = browser.get(path).location
+            answer = provider.authorize(there) | changed
+            return browser.get(f"/login/keycloak/callback?{urlencode(answer)}"), answer
+
+        return go
+
+    def test_the_login_page_leads_there(self, browser):
+        page = browser.get("/login?next=/account%23tokens").text
+        assert "Company login" in page
+        assert 'href="/login/keycloak?next=/account%23tokens"' in page
+
+    def test_at_another_address_the_login_page_leads_to_the_one_that_the_service_knows(self, browser):
+        browser.base = "http://127.0.0.1"
+        assert 'href="http://localhost/login/keycloak?next=/account"' in browser.get("/login").text
+
+    def test_whoever_comes_back_is_logged_in(self, browser, come_back):
+        answer, _ = come_back()
+        assert (answer.status_code, answer.location, browser.name()) == (303, "/account", "dave")
+
+    def test_they_come_back_to_the_address_that_was_set(self, browser):
+        there = browser.get("/login/keycloak", Host="evil.example.com").location
+        asked = parse_qs(urlsplit(there).query)
+        assert asked["redirect_uri"] == ["http://localhost/login/keycloak/callback"]
+
+    def test_they_go_on_to_where_they_wanted(self, come_back):
+        assert come_back("/login/keycloak?next=/account%23tokens")[0].location == "/account#tokens"
+
+    def test_they_go_on_to_no_other_site(self, come_back):
+        assert come_back("/login/keycloak?next=//evil.example.com")[0].location == "/"
+
+    @pytest.mark.parametrize("changed", [{"state": "x"}, {"code": "x"}, {"iss": "https://evil.example.com"}])
+    def test_a_bad_answer_logs_nobody_in(self, browser, come_back, changed):
+        answer, _ = come_back(**changed)
+        assert (answer.status_code, "was refused there" in answer.text, browser.name()) == (403, True, "")
+
+    def test_an_answer_is_good_once(self, browser, come_back):
+        _, answer = come_back()
+        browser.get("/")
+        browser.post("/logout")
+        assert browser.get(f"/login/keycloak/callback?{urlencode(answer)}").status_code == 403
+        assert browser.name() == ""
+
+    def test_an_answer_is_good_once_even_for_a_cookie_that_was_kept(self, browser, provider):
+        there = browser.get("/login/keycloak").location
+        kept, answer = browser.client.get_cookie("authsvc").value, urlencode(provider.authorize(there))
+        browser.get(f"/login/keycloak/callback?{answer}")
+        browser.client.set_cookie("authsvc", kept)
+        assert browser.get(f"/login/keycloak/callback?{answer}").status_code == 403
+
+    def test_an_answer_to_another_browser_logs_nobody_in(self, browser, other_browser, provider):
+        there = browser.get("/login/keycloak").location
+        other_browser.get("/login/keycloak")
+        answer = urlencode(provider.authorize(there))
+        assert other_browser.get(f"/login/keycloak/callback?{answer}").status_code == 403
+        assert other_browser.name() == ""
+
+    def test_the_cookie_shows_no_secret_of_the_service(self, browser):
+        browser.get("/login/keycloak")
+        with browser.client.session_transaction() as cookie:
+            assert SECRET not in str(dict(cookie))
+
+    def test_a_link_of_another_site_begins_no_login(self, browser):
+        answer = browser.get("/login/keycloak", **{"Sec-Fetch-Site": "cross-site"})
+        assert answer.location == "/login"
+
+    def test_a_service_that_is_not_there_is_not_found(self, browser):
+        assert [browser.get(f"/login/google{rest}").status_code for rest in ("", "/callback")] == [404, 404]
+
+    def test_a_service_that_is_away_leaves_passwords_as_they_are(self, browser, provider):
+        provider.stop()
+        answer = browser.get("/login/keycloak")
+        assert (answer.status_code, "Company login does not answer as it should" in answer.text) == (503, True)
+        assert browser.log_in("bob").status_code == 303
+
+    def test_a_login_there_ends_the_session_before_it(self, bobs, come_back, other_browser):
+        other_browser.client.set_cookie("authsvc", bobs.client.get_cookie("authsvc").value)
+        come_back()
+        assert (bobs.name(), other_browser.name()) == ("dave", "")
+
+    def test_they_have_no_password_at_docker_and_use_an_access_token(self, browser, come_back, client):
+        come_back()
+        browser.get("/account")
+        page = browser.post("/account/tokens", name="laptop", days="1", actions=["pull"], patterns="").text
+        secret = re.search(r'id="secret">(asp_[\w-]+)<', page)[1]
+        asked = "/service/token?scope=repository:open/web:pull"
+        assert [client.get(asked, auth=("dave", one)).status_code for one in (secret, PASSWORD)] == [200, 401]
+
+    def test_a_name_that_is_taken_is_refused_with_a_sentence(self, browser, come_back, provider):
+        provider.claims["preferred_username"] = "bob"
+        answer, _ = come_back()
+        assert (answer.status_code, "the name bob is that of another account" in answer.text) == (403, True)
+        assert browser.name() == ""
