@@ -49,8 +49,8 @@ class Services:
     tokens: Tokens
     redirects: Redirects
     registry: RegistryClient
-    site_key: bytes
-    events_secret: str
+    site_key: bytes = field(repr=False)
+    events_secret: str = field(repr=False)
     directories: Mapping[str, Directory] = field(default_factory=dict)
 
     def transaction(self) -> AbstractContextManager[Session]:

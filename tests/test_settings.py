@@ -391,3 +391,47 @@ def test_a_provider_that_cannot_work_is_a_mistake(load, changed):
 )
 def test_a_provider_has_an_address_or_two(load, changed):
     assert load(**UAA | changed).uaa.keys() == {"cf"}
+
+
+OIDC = {"ISSUER": "https://sso.example.com/realms/x", "CLIENT_ID": "authsvc", "CLIENT_SECRET": "s3cret"}
+
+
+def provider(**changed: str) -> dict[str, str]:
+    return {f"OIDC__KEYCLOAK__{name}": value for name, value in (OIDC | changed).items()}
+
+
+def test_a_provider_has_a_name_and_what_it_must_have(load):
+    found = load(**provider()).oidc["keycloak"]
+    assert (found.issuer, found.scopes, found.name_claim, found.groups_claim, found.admin_groups) == (
+        "https://sso.example.com/realms/x",
+        ("openid", "profile", "email"),
+        "preferred_username",
+        "groups",
+        (),
+    )
+
+
+def test_a_provider_is_always_asked_for_an_id_token(load):
+    assert load(**provider(SCOPES="profile,groups")).oidc["keycloak"].scopes == ("openid", "profile", "groups")
+
+
+@pytest.mark.parametrize("issuer", ["http://127.0.0.1:8080", "http://localhost", "https://sso"])
+def test_a_secret_may_go_over_tls_or_to_this_machine(load, issuer):
+    assert load(**provider(ISSUER=issuer)).oidc["keycloak"].issuer == issuer
+
+
+@pytest.mark.parametrize(
+    "issuer", ["http://sso.example.com", "ftp://sso", "sso.example.com", "", "http://[", "https://"]
+)
+def test_a_secret_goes_nowhere_else(load, issuer):
+    with pytest.raises(Misconfigured, match=r"oidc\.keycloak\.issuer"):
+        load(**provider(ISSUER=issuer))
+
+
+def test_the_secret_of_a_provider_is_not_shown(load):
+    assert "s3cret" not in repr(load(**provider()))
+
+
+def test_a_providers_name_is_no_other_sources(load):
+    with pytest.raises(Misconfigured, match="local is another source's name"):
+        load(**{f"OIDC__LOCAL__{name}": value for name, value in OIDC.items()})

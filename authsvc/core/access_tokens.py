@@ -119,11 +119,19 @@ def _check(command: AddToken) -> None:
         wrong["days"] = "1 to 3650"
     if not command.actions or set(command.actions) - TOKEN_ACTIONS.keys():
         wrong["actions"] = f"some of {', '.join(TOKEN_ACTIONS)}"
-    if len(command.patterns) > MAX_PATTERNS:
-        wrong["pattern"] = f"at most {MAX_PATTERNS} patterns"
+    wrong |= _wrong_patterns(command.patterns)
     if wrong:
         raise Invalid(wrong)
-    for pattern in command.patterns:
-        patterns.parse(pattern)
-    if "" in command.patterns:
-        raise Invalid({"pattern": "an empty pattern says nothing"})
+
+
+def _wrong_patterns(given: Sequence[str]) -> dict[str, str]:
+    if len(given) > MAX_PATTERNS:
+        return {"pattern": f"at most {MAX_PATTERNS} patterns"}
+    if "" in given:
+        return {"pattern": "an empty pattern says nothing"}
+    try:
+        for pattern in given:
+            patterns.parse(pattern)
+    except Invalid as exc:
+        return exc.fields
+    return {}

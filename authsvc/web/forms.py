@@ -9,7 +9,7 @@ from flask_wtf.csrf import generate_csrf, validate_csrf
 from wtforms import ValidationError
 
 from authsvc.errors import Forbidden
-from authsvc.web.request import is_from_program
+from authsvc.web.request import is_from_program, is_own_host
 
 STALE = "this form is too old or comes from another site: go back, load its page again, and repeat"
 MAX_NEXT = 512
@@ -52,4 +52,4 @@ def _is_from_here() -> bool:
     if "Sec-Fetch-Site" in request.headers:
         return not is_from_elsewhere()
     sender = request.headers.get("Origin")
-    return sender is None or sender.partition("://")[2] == request.host
+    return sender is None or is_own_host(sender.partition("://")[2])

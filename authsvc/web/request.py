@@ -37,6 +37,16 @@ def is_from_program() -> bool:
     return request.path.startswith(MACHINES)
 
 
+def is_over_tls() -> bool:
+    """Whether the browser came over TLS: nginx says so or, where a proxy in front does not, `public_url`."""
+    return request.is_secure or services().settings.public_url == f"https://{request.host}"
+
+
+def is_own_host(host: str) -> bool:
+    """Whether a host with its port, as browsers write it, is the one that this request was sent to."""
+    return host in {request.host, urlsplit(services().settings.public_url).netloc}
+
+
 def docker_host() -> str:
     """The registry as docker names it: the host of `public_url`, else the one that the browser used."""
     return urlsplit(services().settings.public_url).netloc or request.host

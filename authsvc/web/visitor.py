@@ -16,7 +16,7 @@ from authsvc.core import sessions
 from authsvc.core.sessions import Begin, Visit
 from authsvc.domain.permissions import Credential
 from authsvc.errors import Unauthenticated
-from authsvc.web.request import is_from_program, origin, services
+from authsvc.web.request import is_from_program, is_over_tls, origin, services
 
 NAME, SECURE_NAME = "authsvc", "__Host-authsvc"
 _SECRET = "session"
@@ -28,18 +28,18 @@ class Cookie(SecureCookieSessionInterface):
     digest_method = staticmethod(hashlib.sha256)
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        """What the cookie holds. Without one nothing is derived or read: machines send none."""
-        if self.get_cookie_name(app) not in request.cookies:
-            return self.session_class()
+        """What the cookie holds. Programs have none, whatever they send, and no time to lose."""
+        if is_from_program():
+            return None
         return super().open_session(app, request)
 
     def get_cookie_name(self, app: Flask) -> str:  # noqa: ARG002 (Flask's signature)
         """The name that a browser keeps to this host over HTTPS; a plain one else."""
-        return SECURE_NAME if request.is_secure else NAME
+        return SECURE_NAME if is_over_tls() else NAME
 
     def get_cookie_secure(self, app: Flask) -> bool:  # noqa: ARG002
         """Whether the cookie must never be sent in the clear."""
-        return request.is_secure
+        return is_over_tls()
 
 
 def register(app: Flask) -> None:

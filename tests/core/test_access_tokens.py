@@ -111,8 +111,8 @@ def test_what_breaks_a_rule_is_refused(session, cast, bob, now, given, field):
 
 def test_all_that_is_wrong_is_said_at_once(session, cast, bob, now):
     with pytest.raises(Invalid) as refused:
-        access_tokens.add(session, bob, token(name="", days=0, actions=()), now)
-    assert set(refused.value.fields) == {"name", "days", "actions"}
+        access_tokens.add(session, bob, token(name="", days=0, actions=(), patterns=("ACME",)), now)
+    assert set(refused.value.fields) == {"name", "days", "actions", "pattern"}
 
 
 @pytest.mark.parametrize("name", ["laptop", "Bob's laptop".replace("'", "."), "a" * 100, "ノート", "ci@host+1"])

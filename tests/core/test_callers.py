@@ -4,6 +4,7 @@ from sqlalchemy import select
 from authsvc.core import access_tokens, robots, trusts, users
 from authsvc.core.access_tokens import AddToken
 from authsvc.core.callers import (
+    DISABLED,
     MISSPELT,
     NO_PASSWORDS,
     WRONG,
@@ -499,3 +500,42 @@ def test_while_the_issuer_is_away_jobs_are_told_so_and_nobody_else(built, identi
     issuer.start()
     assert [identify("robot$ci", "robot").actor.name, identify("bob").actor.name] == ["robot$ci", "bob"]
     assert refusals() == []
+
+
+@pytest.mark.parametrize("name", ["bob", "BOB"])
+def test_a_person_comes_in_to_the_site_with_a_password(built, cast, name):
+    account = built.callers.person(Credentials(name, PASSWORD), ORIGIN, NOW)
+    assert (account.name, account.source, account.enabled) == ("bob", "local", True)
+
+
+@setting(TOKEN__PASSWORDS="false")
+def test_the_site_takes_passwords_even_where_docker_does_not(built, cast):
+    assert built.callers.person(Credentials("bob", PASSWORD), ORIGIN, NOW).name == "bob"
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [("bob", "wrong"), ("nobody", PASSWORD), ("bob", "access"), ("bob", "refresh"), ("robot$ci", "robot")],
+)
+def test_nothing_else_comes_in_to_the_site(built, secrets, name, secret):
+    with pytest.raises(Unauthenticated, match=WRONG):
+        built.callers.person(Credentials(name, secrets.get(secret, secret)), ORIGIN, NOW)
+
+
+def test_a_disabled_person_does_not_come_in_to_the_site(built, cast, root):
+    with built.transaction() as session:
+        users.set_enabled(session, root, SetEnabled(name="bob", enabled=False), NOW)
+    with pytest.raises(Unauthenticated, match=DISABLED):
+        built.callers.person(Credentials("bob", PASSWORD), ORIGIN, NOW)
+
+
+@setting(TOKEN__PROOF_TTL="0")
+def test_a_password_that_cannot_be_checked_anew_is_not_enough_for_the_site(built, cast, monkeypatch):
+    built.callers.person(Credentials("bob", PASSWORD), ORIGIN, NOW)
+    monkeypatch.setattr(built.callers._login, "_ask", unavailable)
+    with pytest.raises(Unavailable, match="cannot be checked"):
+        built.callers.person(Credentials("bob", PASSWORD), ORIGIN, NOW)
+
+
+def unavailable(*_given):
+    raise Unavailable("the directory does not answer")

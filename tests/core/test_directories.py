@@ -6,10 +6,10 @@ from authsvc.core.directories import import_user, sync
 from authsvc.core.onboarding import admit
 from authsvc.core.users import SetEnabled
 from authsvc.db.engine import reading, transaction
-from authsvc.db.tables import AuditEvent, User
+from authsvc.db.tables import AuditEvent, SiteSession, User
 from authsvc.errors import Conflict, Forbidden, NotFound, Unavailable
 from tests.corp import Corp
-from tests.factories import make_user
+from tests.factories import make_session, make_user
 
 
 @pytest.fixture
@@ -43,6 +43,18 @@ def test_who_vanished_is_disabled(engine, corp, root, now):
     assert sync(engine, root, corp, now).vanished == ("second",)
     assert enabled(engine) == {"dave": True, "second": False, "third": True}
     assert last_event(engine) == ("user.vanish", "second")
+
+
+def test_who_vanished_is_logged_out_of_the_site(engine, corp, root, now):
+    with transaction(engine) as session:
+        make_session(session, users.get(session, "second"), "a browser")
+        make_session(session, users.get(session, "third"), "another")
+    del corp.people["2"]
+    sync(engine, root, corp, now)
+    corp.people["2"] = "second"
+    sync(engine, root, corp, now)
+    with reading(engine) as session:
+        assert [row.user_id for row in session.scalars(select(SiteSession))] == [users.get(session, "third").id]
 
 
 def test_who_vanished_is_told_of_once(engine, corp, root, now):

@@ -102,6 +102,19 @@ def test_who_is_not_there_is_not_taken_out(session, cast, root, now, group, user
         groups.remove_user(session, root, Belonging(group=group, user=user), now)
 
 
+def test_somebody_sees_their_own_groups(session, cast, root, bob, now):
+    for name in ("ops", "builders", "others"):
+        groups.add(session, root, AddGroup(name=name), now)
+    for name in ("ops", "builders"):
+        groups.add_user(session, root, Belonging(group=name, user="bob"), now)
+    assert [group.name for group in groups.of_user(session, bob, "bob")] == ["builders", "ops"]
+
+
+def test_nobody_sees_anothers_groups(session, cast, bob):
+    with pytest.raises(Forbidden):
+        groups.of_user(session, bob, "alice")
+
+
 def test_a_deleted_user_is_in_no_group(session, cast, root, now):
     groups.add(session, root, OPS, now)
     groups.add_user(session, root, Belonging(group="ops", user="charlie"), now)

@@ -11,10 +11,11 @@ from authsvc.core import events, health, keys
 from authsvc.core.onboarding import admit
 from authsvc.core.rights import system
 from authsvc.core.sealing import Sealer
-from authsvc.db.tables import RegistryEvent, SigningKey, User
+from authsvc.db.tables import RegistryEvent, SigningKey, SiteSession, User
 from authsvc.domain.certificates import DAY
 from authsvc.jobs import queue
 from tests.corp import Corp
+from tests.factories import make_session
 
 
 @pytest.fixture
@@ -71,6 +72,16 @@ def test_a_renewal_drops_what_nobody_needs_any_more(built):
         events.store(session, [{"id": "new"}], now - 6 * DAY)
     queue.renew_once(built)
     assert count(built, RegistryEvent) == 1
+
+
+def test_a_renewal_drops_sessions_that_have_ended(built, cast):
+    now = int(time.time())
+    with built.transaction() as session:
+        bob = session.scalars(select(User).where(User.name == "bob")).one()
+        make_session(session, bob, "ended", created_at=now, last_seen_at=now - 2_000)
+        make_session(session, bob, "good", created_at=now, last_seen_at=now)
+    queue.renew_once(built)
+    assert count(built, SiteSession) == 1
 
 
 def test_the_queue_lies_in_the_data_directory(settings):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from authsvc.web.forms import local
@@ -56,6 +58,15 @@ def test_a_form_that_another_site_sends_is_refused(browser, headers):
 def test_a_form_of_our_own_is_taken(bobs, headers):
     bobs.get("/account")
     assert (bobs.post("/logout", headers).status_code, bobs.name()) == (303, "")
+
+
+def test_behind_a_proxy_that_hides_the_host_the_public_address_counts(browser, built, app):
+    found = built.settings.model_copy(update={"public_url": "https://registry.example.com"})
+    app.extensions["authsvc"] = replace(built, settings=found)
+    browser.get("/login")
+    origins = ["https://registry.example.com", "https://other.example.com", "", "null"]
+    given = [browser.post("/login", {"Origin": one}, name="bob", password="x").text for one in origins]
+    assert [STALE in text for text in given] == [False, True, True, True]
 
 
 def test_logging_in_changes_the_token_of_the_forms(browser):

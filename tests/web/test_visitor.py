@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import select
@@ -46,6 +47,13 @@ def test_over_http_the_cookie_has_a_plain_name(bobs):
 def test_a_cookie_of_a_plain_page_is_not_taken_over_https(bobs):
     bobs.base = "https://localhost"
     assert bobs.name() == ""
+
+
+def test_behind_a_proxy_that_hides_the_scheme_the_public_address_counts(browser, built, app):
+    found = built.settings.model_copy(update={"public_url": "https://registry.example.com"})
+    app.extensions["authsvc"] = replace(built, settings=found)
+    set_cookies = [browser.get("/login", Host=host).headers["Set-Cookie"] for host in ("registry.example.com", "other")]
+    assert [text.startswith(SECURE_NAME) and "Secure" in text for text in set_cookies] == [True, False]
 
 
 def test_the_first_page_sets_no_cookie(client):
