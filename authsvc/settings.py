@@ -299,8 +299,8 @@ class LdapSettings(_Section):
 class OidcSettings(_Section):
     """An OpenID Connect provider at which people log in to the site (identity/oidc.py).
 
-    The claims are of the ID token or, what is missing there, of the userinfo endpoint. `ca_file` is trusted beside the
-    well-known CAs, `label` stands on the button.
+    The claims are of the ID token or, what is missing there, of the userinfo endpoint. `ca_certificate` is trusted
+    beside the well-known CAs, `label` stands on the button.
     """
 
     issuer: str
@@ -311,8 +311,8 @@ class OidcSettings(_Section):
     name_claim: str = Field("preferred_username", min_length=1)
     email_claim: str = "email"
     groups_claim: str = "groups"
-    admin_groups: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
-    ca_file: Path | None = None
+    admin_groups: Annotated[tuple[str, ...], BeforeValidator(_split_names)] = ()
+    ca_certificate: Path | None = None
 
     @field_validator("issuer")
     @classmethod
@@ -500,7 +500,7 @@ class Settings(_Section):
     session: SessionSettings = SessionSettings()
     throttle: ThrottleSettings = ThrottleSettings()
     federation: FederationSettings = FederationSettings()
-    oidc: dict[Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")], OidcSettings] = {}
+    oidc: dict[SourceName, OidcSettings] = {}
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 

@@ -7,11 +7,12 @@ import pytest
 from pydantic import BaseModel
 
 from authsvc.domain.permissions import MEMBER_ROLES, PROJECT_MATRIX, Role
-from authsvc.settings import ACTIVE_DIRECTORY, LdapSettings, Settings, UaaSettings
+from authsvc.settings import ACTIVE_DIRECTORY, LdapSettings, OidcSettings, Settings, UaaSettings, load
 
 README = Path(__file__).parent.parent / "README.md"
 ROLES = ("resource", *MEMBER_ROLES, Role.VISITOR)
 SETTINGS = ("setting", "default", "meaning")
+IN_PROVIDER = ("setting of a provider", "default", "meaning")
 IN_DIRECTORY = ("setting of a directory", "default", "meaning")
 OF_PROVIDER = ("setting of a provider", "default", "meaning")
 
@@ -57,6 +58,10 @@ IN_DIRECTORIES = {name: shown(getattr(DIRECTORY, name)) for name in LdapSettings
 OF_PROVIDERS = dict(default_settings(UaaSettings.model_construct(client_id="", client_secret=None)))
 
 
+PROVIDER = OidcSettings.model_construct(issuer="", client_id="", client_secret="")
+IN_PROVIDERS = {name: shown(getattr(PROVIDER, name)) for name in OidcSettings.model_fields}
+
+
 @pytest.mark.parametrize("resource", PROJECT_MATRIX)
 def test_readme_has_the_rights_of_the_code(resource):
     assert table(*ROLES).get(resource) == PROJECT_MATRIX[resource]
@@ -80,6 +85,23 @@ def test_readme_has_each_setting_of_a_directory_with_its_default(setting):
 
 def test_readme_has_no_setting_of_a_directory_that_the_code_has_not():
     assert table(*IN_DIRECTORY).keys() <= IN_DIRECTORIES.keys()
+
+
+@pytest.mark.parametrize("setting", IN_PROVIDERS)
+def test_readme_has_each_setting_of_a_provider_with_its_default(setting):
+    default, meaning = table(*IN_PROVIDER).get(setting, ("missing", ""))
+    assert (default, bool(meaning)) == (IN_PROVIDERS[setting], True)
+
+
+def test_readme_has_no_setting_of_a_provider_that_the_code_has_not():
+    assert table(*IN_PROVIDER).keys() <= IN_PROVIDERS.keys()
+
+
+def test_readmes_provider_is_one(tmp_path):
+    block = next(part for part in README.read_text(encoding="utf-8").split("```") if "[oidc.keycloak]" in part)
+    (tmp_path / "authsvc.toml").write_text(block.removeprefix("toml\n"), encoding="utf-8")
+    found = load({"AUTHSVC_HOME": str(tmp_path), "AUTHSVC_OIDC__KEYCLOAK__CLIENT_SECRET": "x"})
+    assert found.oidc["keycloak"].label == "Company login"
 
 
 def test_readme_has_what_active_directory_changes():

@@ -433,5 +433,11 @@ def test_the_secret_of_a_provider_is_not_shown(load):
 
 
 def test_a_providers_name_is_no_other_sources(load):
-    with pytest.raises(Misconfigured, match="local is another source's name"):
+    with pytest.raises(Misconfigured, match="local is the name of the accounts that are kept here"):
         load(**{f"OIDC__LOCAL__{name}": value for name, value in OIDC.items()})
+
+
+def test_a_directory_and_a_provider_have_names_of_their_own(load):
+    directory = {"LDAP__KEYCLOAK__URLS": "ldap://corp", "LDAP__KEYCLOAK__BASE": "dc=example"}
+    with pytest.raises(Misconfigured, match="keycloak is another source's name"):
+        load(**provider(), **directory)

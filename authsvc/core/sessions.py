@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from authsvc.core import audit, rights, users
 from authsvc.core.rights import require
-from authsvc.db.engine import transaction
+from authsvc.db.engine import retried
 from authsvc.db.tables import SiteSession, User
 from authsvc.domain import machine_secrets
 from authsvc.domain.permissions import Actor, Credential, Right, Role, decide
@@ -109,9 +109,9 @@ def note_seen(engine: Engine, visit: Visit, now: int) -> None:
     if now - visit.last_seen_at < SEEN_SECONDS:
         return
     older = and_(SiteSession.id == visit.id, SiteSession.last_seen_at < now)
+    seen = update(SiteSession).where(older).values(last_seen_at=now)
     try:
-        with transaction(engine) as session:
-            session.execute(update(SiteSession).where(older).values(last_seen_at=now))
+        retried(engine, lambda session: session.execute(seen))
     except Unavailable as exc:
         log.warning("when a session was last seen cannot be written: %s", exc)
 

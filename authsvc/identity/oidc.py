@@ -61,7 +61,7 @@ class OidcBackend:
         self._redirect_uri = redirect_uri
         self._clock = clock
         is_plain = settings.issuer.startswith("http:")
-        self._keys = IssuerKeys(FederationSettings(ca=settings.ca_file, allow_http=is_plain), clock)
+        self._keys = IssuerKeys(FederationSettings(ca=settings.ca_certificate, allow_http=is_plain), clock)
         self._document: dict[str, Any] = {}
         self._fetched_at = self._failed_at = -math.inf
         self._talking = threading.BoundedSemaphore(MAX_TALKING)
@@ -84,7 +84,7 @@ class OidcBackend:
         self._check(document, pending, answer, now)
         token = self._in_time(partial(self._exchange, document, answer["code"], pending.verifier))
         claims = self._proven(document, token, pending, now)
-        if self._lacks(claims) and document.get("userinfo_endpoint"):
+        if self._lacks(claims) and is_safe_server(str(document.get("userinfo_endpoint", ""))):
             claims = self._in_time(partial(self._userinfo, document, token, claims)) | claims
         return self._identity(claims)
 
@@ -239,8 +239,8 @@ class OidcBackend:
     @cached_property
     def _tls(self) -> ssl.SSLContext:
         context = httpx.create_ssl_context()
-        if self._settings.ca_file is not None:
-            context.load_verify_locations(self._settings.ca_file)
+        if self._settings.ca_certificate is not None:
+            context.load_verify_locations(self._settings.ca_certificate)
         return context
 
     def _in_time(self, work: Callable[[], T]) -> T:

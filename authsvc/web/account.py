@@ -44,8 +44,7 @@ def add_token() -> ResponseReturnValue:
         patterns=tuple(given["patterns"].split()),
     )
     try:
-        with services().transaction() as unit:
-            made = access_tokens.add(unit, me, command, int(time.time()))
+        made = services().retried(lambda unit: access_tokens.add(unit, me, command, int(time.time())))
     except Invalid as exc:
         return errors.on_form(exc, PAGE, given=given, wrong={name: RULES[name] for name in exc.fields}, **_facts())
     except AlreadyExists as exc:
@@ -58,8 +57,8 @@ def add_token() -> ResponseReturnValue:
 def revoke_token() -> ResponseReturnValue:
     """Revoke an access token."""
     me = visitor.required().actor
-    with services().transaction() as unit:
-        access_tokens.revoke(unit, me, me.name, request.form.get("name", ""), int(time.time()))
+    name, now = request.form.get("name", ""), int(time.time())
+    services().retried(lambda unit: access_tokens.revoke(unit, me, me.name, name, now))
     return redirect("/account#tokens", 303)
 
 
@@ -67,17 +66,16 @@ def revoke_token() -> ResponseReturnValue:
 def end_session(session_id: int) -> ResponseReturnValue:
     """End one of my sessions."""
     me = visitor.required().actor
-    with services().transaction() as unit:
-        sessions.end(unit, me, session_id, int(time.time()))
+    services().retried(lambda unit: sessions.end(unit, me, session_id, int(time.time())))
     return redirect("/account#sessions", 303)
 
 
 @bp.post("/sessions/end-others")
 def end_other_sessions() -> ResponseReturnValue:
     """End all my sessions but this one."""
-    visit = visitor.required()
-    with services().transaction() as unit:
-        sessions.end_user(unit, visit.actor, visit.actor.name, int(time.time()), except_id=visit.id)
+    visit, now = visitor.required(), int(time.time())
+    me = visit.actor
+    services().retried(lambda unit: sessions.end_user(unit, me, me.name, now, except_id=visit.id))
     return redirect("/account#sessions", 303)
 
 

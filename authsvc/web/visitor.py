@@ -7,6 +7,7 @@ at another service (web/login.py), so that none of them can be put beside anothe
 
 import hashlib
 import time
+from contextlib import suppress
 from dataclasses import replace
 
 from flask import Flask, Request, g, request, session
@@ -14,8 +15,9 @@ from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 
 from authsvc.core import sessions
 from authsvc.core.sessions import Begin, Visit
+from authsvc.db.engine import Session
 from authsvc.domain.permissions import Credential
-from authsvc.errors import Unauthenticated
+from authsvc.errors import NotFound, Unauthenticated
 from authsvc.web.request import is_from_program, is_over_tls, origin, services
 
 NAME, SECURE_NAME = "authsvc", "__Host-authsvc"
@@ -69,7 +71,7 @@ def _load() -> None:
     with services().reading() as unit:
         found = sessions.find(unit, session[_SECRET], services().settings.session, now)
     if found is None:
-        session.clear()
+        session.pop(_SECRET)
         return
     sessions.note_seen(services().engine, found, now)
     came = origin()
@@ -109,10 +111,13 @@ def log_in(name: str, version: int, via: Credential, how: str) -> None:
     newcomer = sessions.newcomer(name, via, came.source, came.request_id)
     command = Begin(user=name, password_version=version, how=how, browser=request.user_agent.string)
     before = current()
-    with services().transaction() as unit:
-        secret = sessions.begin(unit, newcomer, command, now)
+
+    def begin(unit: Session) -> str:
         if before is not None:
-            sessions.end(unit, before.actor, before.id, now)
+            _end(unit, before, now)
+        return sessions.begin(unit, newcomer, command, now)
+
+    secret = services().retried(begin)
     session.clear()
     session[_SECRET] = secret
 
@@ -121,6 +126,10 @@ def log_out() -> None:
     """End the session, if there is one, and forget all that the browser holds."""
     visit = current()
     if visit is not None:
-        with services().transaction() as unit:
-            sessions.end(unit, visit.actor, visit.id, int(time.time()))
+        services().retried(lambda unit: _end(unit, visit, int(time.time())))
     session.clear()
+
+
+def _end(unit: Session, visit: Visit, now: int) -> None:
+    with suppress(NotFound):  # another window may have been faster
+        sessions.end(unit, visit.actor, visit.id, now)
