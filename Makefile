@@ -10,7 +10,6 @@ RUN_PACKAGES  := nginx docker-registry
 TEST_PACKAGES := $(RUN_PACKAGES) mariadb-server redis-server skopeo podman buildah docker.io docker-compose iptables \
                  debootstrap faketime notary curl openssl procps slapd samba-ad-dc samba-ad-provision \
                  samba-dsdb-modules ldb-tools apache2-utils chromium fonts-noto-cjk
-                 samba-dsdb-modules ldb-tools chromium fonts-noto-cjk nodejs npm
 BENCH_PACKAGES := $(TEST_PACKAGES) wrk
 FAULT_PACKAGES := $(TEST_PACKAGES) haproxy iproute2
 

@@ -365,7 +365,7 @@ class UaaSettings(_Section):
     name_claim: str = Field("user_name", min_length=1)
     email_claim: str = "email"
     groups_claim: str = "scope"
-    admin_groups: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
+    admin_groups: Annotated[tuple[str, ...], BeforeValidator(_split_names)] = ()
     ca_certificate: Path | None = None
     allow_http: bool = False
 

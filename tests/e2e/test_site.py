@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
+from tests import oidc_provider
 from tests.behaviour import PASSWORDS, Site
-from tests.e2e import images, native, oidc_provider
+from tests.e2e import images, native
 from tests.e2e.clients import Skopeo
 from tests.e2e.servers import free_port, need, until
 
 PEOPLE = {
-    "u-74": {"preferred_username": "Dave", "email": "dave@example.com", "groups": ["builders"]},
-    "u-75": {"preferred_username": "alice"},
+    "Dave": oidc_provider.person("u-74", "Dave", "builders"),
+    "alice": oidc_provider.person("u-75", "alice"),
 }
 LABEL = "Company login"
 
@@ -26,13 +27,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     directory = tmp_path_factory.mktemp("site")
     installed = native.Hasty(directory / "data", free_port())
     back = f"http://{installed.host}/login/company/callback"
-    with oidc_provider.running(directory, [back], PEOPLE) as provider:
+    folder = tmp_path_factory.mktemp("provider")
+    with oidc_provider.running(folder, PEOPLE, [oidc_provider.site_client(back)]) as provider:
         given = {
-            "ISSUER": provider.url,
-            "CLIENT_ID": provider.client_id,
-            "CLIENT_SECRET": provider.client_secret,
+            "ISSUER": provider.issuer,
+            "CLIENT_ID": oidc_provider.CLIENT,
+            "CLIENT_SECRET": oidc_provider.SECRET,
+            "CA_CERTIFICATE": str(provider.ca),
             "LABEL": LABEL,
-            "SCOPES": "openid,profile,email,groups",
         }
         with installed.running(**{f"AUTHSVC_OIDC__COMPANY__{name}": value for name, value in given.items()}):
             for name in ("alice", "bob", "charlie", "stranger"):
@@ -54,7 +56,7 @@ def chromium() -> Iterator[Browser]:
 @contextmanager
 def opened(chromium: Browser, site: Site, **options: object) -> Iterator[Page]:
     """A browser of somebody's own. What its console complains of, such as a broken policy, fails the test."""
-    context = chromium.new_context(base_url=f"http://{site.host}", **options)
+    context = chromium.new_context(base_url=f"http://{site.host}", ignore_https_errors=True, **options)
     context.set_default_timeout(20_000)
     page, complaints = context.new_page(), []
 

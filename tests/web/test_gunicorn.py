@@ -49,6 +49,16 @@ def test_a_long_answer_leaves_in_pieces():
         assert theirs.recv(100) == bytes(100)
 
 
+def test_a_file_leaves_after_its_head(tmp_path):
+    (tmp_path / "file").write_bytes(b"body")
+    ours, theirs = socket.socketpair()
+    with ours, theirs, (tmp_path / "file").open("rb") as file:
+        whole = gunicorn._Whole(ours)
+        whole.sendall(b"head ")
+        whole.sendfile(file, offset=0, count=4)
+        assert theirs.recv(9, socket.MSG_WAITALL) == b"head body"
+
+
 @dataclass
 class Web:
     port: int
