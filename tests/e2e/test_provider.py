@@ -1,6 +1,7 @@
 """People of a certified OAuth2 provider log in to docker with the password that they have there."""
 
 import json
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -75,3 +76,16 @@ def test_a_wrong_name_or_password_is_refused(site: Native, who: tuple[str, str])
 
 def test_a_local_user_logs_in_beside(site: Native) -> None:
     assert granted(site, ask(site, SCOPE, LOCAL), to="charlie") == {}
+
+
+def test_while_the_provider_stands_still_its_people_are_told_so_and_others_log_in(
+    site: Native, oidc_provider: OidcProvider
+) -> None:
+    ask(site, SCOPE, ("bob", PASSWORD))
+    oidc_provider.process.send_signal(signal.SIGSTOP)
+    try:
+        told, local = ask(site, SCOPE, ("bob", "not-remembered")), ask(site, SCOPE, LOCAL)
+    finally:
+        oidc_provider.process.send_signal(signal.SIGCONT)
+    assert (told.status_code, "cf does not answer" in told.json()["errors"][0]["message"]) == (503, True)
+    assert granted(site, local, to="charlie") == {}
