@@ -529,10 +529,15 @@ class Settings(_Section):
             raise ValueError(f"sources: there is no source {', '.join(unknown)}, only {', '.join(sorted(there))}")
         if len(set(self.sources)) < len(self.sources):
             raise ValueError("sources: each one once")
-        twice = there & self.oidc.keys()
+        twice = (there & self.oidc.keys()) - self._providers_with_both()
         if twice:
             raise ValueError(f"oidc: {', '.join(sorted(twice))} is another source's name")
         return self
+
+    def _providers_with_both(self) -> set[str]:
+        """The names of providers that check passwords and have a page, too: one source, since the issuer is one."""
+        both = self.uaa.keys() & self.oidc.keys()
+        return {name for name in both if self.uaa[name].issuer == self.oidc[name].issuer}
 
     @property
     def scheme(self) -> str:

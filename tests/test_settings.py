@@ -441,3 +441,17 @@ def test_a_directory_and_a_provider_have_names_of_their_own(load):
     directory = {"LDAP__KEYCLOAK__URLS": "ldap://corp", "LDAP__KEYCLOAK__BASE": "dc=example"}
     with pytest.raises(Misconfigured, match="keycloak is another source's name"):
         load(**provider(), **directory)
+
+
+def test_a_provider_may_check_passwords_and_have_a_page(load):
+    found = load(**provider(), **password_grant(OIDC["ISSUER"]))
+    assert found.uaa.keys() == found.oidc.keys() == {"keycloak"}
+
+
+def test_two_providers_have_names_of_their_own(load):
+    with pytest.raises(Misconfigured, match="keycloak is another source's name"):
+        load(**provider(), **password_grant("https://uaa.example.com"))
+
+
+def password_grant(issuer: str) -> dict[str, str]:
+    return {f"UAA__KEYCLOAK__{name}": value for name, value in (OIDC | {"ISSUER": issuer}).items()}
