@@ -20,6 +20,8 @@ PEOPLE = {
     "alice": oidc_provider.person("u-75", "alice"),
 }
 LABEL = "Company login"
+NAME = "registry.test"
+"""A name like any other: of a form sent to it over plain HTTP browsers say the origin, and no Sec-Fetch-Site."""
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         # Without a sandbox, which root cannot have.
-        browser = playwright.chromium.launch(executable_path=need("chromium"), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=need("chromium"), args=["--no-sandbox", f"--host-resolver-rules=MAP {NAME} 127.0.0.1"]
+        )
         yield browser
         browser.close()
 
@@ -56,7 +60,8 @@ def chromium() -> Iterator[Browser]:
 @contextmanager
 def opened(chromium: Browser, site: Site, **options: object) -> Iterator[Page]:
     """A browser of somebody's own. What its console complains of, such as a broken policy, fails the test."""
-    context = chromium.new_context(base_url=f"http://{site.host}", ignore_https_errors=True, **options)
+    defaults = {"base_url": f"http://{site.host}", "ignore_https_errors": True}
+    context = chromium.new_context(**defaults | options)
     context.set_default_timeout(20_000)
     page, complaints = context.new_page(), []
 
@@ -161,6 +166,12 @@ def test_without_scripts_and_in_chinese_somebody_logs_in_and_out(chromium, site)
         page.get_by_role("button", name="退出登录").click()
         page.goto("/account")
         expect(page).to_have_url(re.compile("/login"))
+
+
+def test_a_form_over_plain_http_is_told_from_a_strangers(chromium, site):
+    with opened(chromium, site, base_url=f"http://{site.host.replace('127.0.0.1', NAME)}") as page:
+        log_in(page, "charlie")
+        expect(page.get_by_role("heading", name="My account")).to_be_visible()
 
 
 def test_a_session_that_is_ended_in_one_browser_is_out_in_the_other(chromium, page, site):
