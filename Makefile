@@ -70,7 +70,7 @@ check: $(VENV)/.dev-stamp
 	$(BIN)/lint-imports
 
 test: test-packages check
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 # Ten minutes of everything that a client can send to the token endpoint.
 FUZZ_SECONDS ?= 600

@@ -40,14 +40,19 @@ DATABASES = ("sqlite", "mariadb")
 PATH = "/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin:/sbin:/bin"
 
 
-ONE_ENGINE = {"test_native.py", "test_compose.py", "test_clients.py", "test_ci.py", "test_directories.py"}
-ONE_ENGINE = {"test_native.py", "test_compose.py", "test_clients.py", "test_ci.py", "test_provider.py"}
+ONE_ENGINE = {
+    "test_native.py", "test_compose.py", "test_clients.py", "test_ci.py", "test_directories.py", "test_provider.py",
+}  # fmt: skip
 """Files that make and forget images in the one Docker engine of this machine."""
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several processes, a file stays in one of them, and so do all that use the Docker engine."""
+    """With several processes, a file stays in one of them, and so do all that use the Docker engine.
+
+    What takes longest begins first, so that at the end no process waits for another.
+    """
+    items.sort(key=lambda item: (item.path.name not in ONE_ENGINE, item.path.parent.name != "e2e"))
     for item in items:
         group = "docker" if item.path.name in ONE_ENGINE else str(item.path)
         item.add_marker(pytest.mark.xdist_group(group))

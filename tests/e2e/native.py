@@ -16,7 +16,7 @@ import httpx
 from click.testing import CliRunner
 
 from authsvc.cli import main
-from tests.e2e.servers import ROOT, answers, clean_environment, free_port, process, run, stop, until
+from tests.e2e.servers import ROOT, answers, clean_environment, free_port, process, run, standing_still, stop, until
 
 PARTS = ("nginx", "registry", "web", "worker")
 
@@ -73,7 +73,7 @@ class Native:
         socket = str(self.home / "run" / "web.sock")
         with ExitStack() as stack:
             for other in set(self.web_processes()) - {process_id}:
-                stack.enter_context(_standing_still(other))
+                stack.enter_context(standing_still(other))
             transport = httpx.HTTPTransport(uds=socket)
             yield stack.enter_context(httpx.Client(transport=transport, base_url="http://web", timeout=60))
 
@@ -105,16 +105,6 @@ class Native:
 
     def _logs(self, part: str) -> Iterator[Path]:
         return (self.home / "log").glob(f"{part}*")
-
-
-@contextmanager
-def _standing_still(process_id: int) -> Iterator[None]:
-    os.kill(process_id, signal.SIGSTOP)
-    try:
-        until(lambda: Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] == "T", "a stop")
-        yield
-    finally:
-        os.kill(process_id, signal.SIGCONT)
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,23 @@ def until(answer: Callable[[], object], what: str, seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
+@contextmanager
+def standing_still(process_id: int) -> Iterator[None]:
+    """The time in which no thread of a process runs."""
+    os.kill(process_id, signal.SIGSTOP)
+    try:
+        until(lambda: set(_states(process_id)) == {"T"}, "a stop")
+        yield
+    finally:
+        os.kill(process_id, signal.SIGCONT)
+
+
+def _states(process_id: int) -> Iterator[str]:
+    """The state of each thread (proc(5))."""
+    for thread in Path(f"/proc/{process_id}/task").iterdir():
+        yield (thread / "stat").read_text().rpartition(")")[2].split()[0]
+
+
 def answers(url: str, *, status: int = 200) -> bool:
     try:
         return httpx.get(url, verify=False, timeout=2).status_code == status

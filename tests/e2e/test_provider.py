@@ -1,7 +1,6 @@
 """People of a certified OAuth2 provider log in to docker with the password that they have there."""
 
 import json
-import signal
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +10,7 @@ from tests.e2e import native
 from tests.e2e.clients import Docker
 from tests.e2e.native import Native
 from tests.e2e.protocol import ask, by_table, granted, is_refused
+from tests.e2e.servers import standing_still
 from tests.factories import PASSWORD
 from tests.oidc_provider import CLIENT, SECRET, OidcProvider
 
@@ -82,10 +82,7 @@ def test_while_the_provider_stands_still_its_people_are_told_so_and_others_log_i
     site: Native, oidc_provider: OidcProvider
 ) -> None:
     ask(site, SCOPE, ("bob", PASSWORD))
-    oidc_provider.process.send_signal(signal.SIGSTOP)
-    try:
+    with standing_still(oidc_provider.process.pid):
         told, local = ask(site, SCOPE, ("bob", "not-remembered")), ask(site, SCOPE, LOCAL)
-    finally:
-        oidc_provider.process.send_signal(signal.SIGCONT)
     assert (told.status_code, "cf does not answer" in told.json()["errors"][0]["message"]) == (503, True)
     assert granted(site, local, to="charlie") == {}

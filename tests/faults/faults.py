@@ -72,7 +72,7 @@ def stopped(world: World) -> Iterator[None]:
 def frozen(world: World) -> Iterator[None]:
     """MariaDB does not answer, but its connections stand."""
     assert world.server
-    with _standing(world.server.process.pid):
+    with servers.standing_still(world.server.process.pid):
         yield
 
 
@@ -206,7 +206,7 @@ def registry_stopped(world: World) -> Iterator[None]:
 
 def registry_frozen(world: World) -> Iterator[None]:
     """The registry does not answer."""
-    with _standing(world.registry):
+    with servers.standing_still(world.registry):
         yield
 
 
@@ -320,15 +320,6 @@ def _little_memory() -> Iterator[Path]:
         for pid in (group / "cgroup.procs").read_text().split():
             (group.parent / "cgroup.procs").write_text(pid)
         group.rmdir()
-
-
-@contextmanager
-def _standing(pid: int) -> Iterator[None]:
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
 import datetime
 import ipaddress
+import itertools
 import os
-import signal
 import socket
 import socketserver
 import subprocess
@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.e2e.servers import free_port, need, process, run, until
+from tests.e2e.servers import free_port, need, process, run, standing_still, until
 from tests.factories import PASSWORD
 
 BASE = "dc=example,dc=com"
@@ -107,11 +107,8 @@ class Slapd:
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """The time in which it does not answer."""
-        self.process.send_signal(signal.SIGSTOP)
-        try:
+        with standing_still(self.process.pid):
             yield
-        finally:
-            self.process.send_signal(signal.SIGCONT)
 
 
 _CONFIG = """\
@@ -317,6 +314,7 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
         sink.shutdown(socket.SHUT_RDWR)
 
 
+_NUMBERS = itertools.count(5)
 REALM, DOMAIN, AD_BASE = "EXAMPLE.COM", "EXAMPLE", "DC=example,DC=com"
 AD_STAFF = f"OU=Staff,{AD_BASE}"
 
@@ -365,7 +363,7 @@ class Samba:
 def samba(directory: Path) -> Iterator[Samba]:
     """An Active Directory domain, with LDAP alone. Its ports are fixed, so that it has an address of its own."""
     pid = os.getpid()
-    address = f"127.{1 + pid % 250}.{pid // 250 % 250}.5"
+    address = f"127.{1 + pid % 250}.{pid // 250 % 250}.{next(_NUMBERS)}"
     for folder in ("private", "state/sysvol", "cache", "lock", "pid", "ncalrpc", "binddns", "tls"):
         (directory / folder).mkdir(parents=True)
     authority = Authority(directory / "tls", "ad")

@@ -325,7 +325,7 @@ def test_certificates_that_cannot_be_read_need_a_persons_hand(configure, tmp_pat
 
 def test_three_hundred_people_at_once_open_no_more_connections_than_the_pool_has(plain, directory, make):
     with servers.stub(servers.relay(directory.url)) as between:
-        backend = make(plain(urls=(between.url,), pool_size=4, timeout=7))
+        backend = make(plain(urls=(between.url,), pool_size=4))
         with ThreadPoolExecutor(300) as threads:
             found = list(threads.map(lambda number: backend.check(f"person{number}", PASSWORD), range(300)))
         assert ([type(one) for one in found], between.most_open) == ([Identity] * 300, 4)

@@ -165,7 +165,7 @@ def test_an_address_that_refuses_is_told():
 def test_an_answer_has_a_longest_length(plain, make, monkeypatch):
     monkeypatch.setattr(ldap_wire, "MAX_ANSWER", 100_000)
     with servers.stub(servers.flooding) as server, pytest.raises(Unavailable):
-        make(plain(urls=(server.url,), timeout=7)).check("bob", PASSWORD)
+        make(plain(urls=(server.url,), timeout=7, wait=1)).check("bob", PASSWORD)
 
 
 @pytest.mark.parametrize(

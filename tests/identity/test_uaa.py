@@ -2,7 +2,6 @@
 
 import json
 import logging
-import signal
 import socket
 import ssl
 import threading
@@ -23,6 +22,7 @@ from authsvc.identity.uaa import UaaBackend
 from authsvc.settings import UaaSettings
 from tests import oidc_provider as provider
 from tests.conftest import free_port
+from tests.e2e.servers import standing_still
 from tests.factories import PASSWORD
 from tests.identity.contract import PasswordBackendContract
 from tests.oidc_provider import OidcProvider
@@ -168,19 +168,9 @@ def test_a_provider_that_was_killed_is_no_answer(mortal):
     assert (type(before), "does not answer" in reason(backend)) == (Identity, True)
 
 
-@contextmanager
-def frozen(running: OidcProvider) -> Iterator[None]:
-    """As long as the block runs."""
-    running.process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        running.process.send_signal(signal.SIGCONT)
-
-
 def test_a_provider_that_is_frozen_is_no_answer(mortal, monkeypatch):
     monkeypatch.setattr(uaa, "CONNECT_SECONDS", 0.5)
-    with frozen(mortal):
+    with standing_still(mortal.process.pid):
         told = reason(UaaBackend("cf", settings(mortal)))
     assert told == "the identity provider cf does not answer within 5 seconds"
 
