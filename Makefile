@@ -78,7 +78,7 @@ fuzz: $(VENV)/.dev-stamp
 	$(BIN)/pip install --quiet --disable-pip-version-check 'atheris>=2.3,<4'
 	$(BIN)/python -m tests.fuzz.token_endpoint -max_total_time=$(FUZZ_SECONDS)
 
-# How fast: tables here, JSON and a picture in build/bench. About fifteen minutes; leave the machine alone meanwhile.
+# How fast: tables here, JSON and a picture in build/bench. About thirteen minutes; leave the machine alone meanwhile.
 bench: bench-packages $(VENV)/.dev-stamp
 	$(BIN)/pip install --quiet --disable-pip-version-check 'matplotlib>=3.9,<4'
 	$(BIN)/python -m tests.bench

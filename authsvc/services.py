@@ -25,7 +25,6 @@ from authsvc.db.tables import SigningKey
 from authsvc.identity import Directory, PasswordBackend
 from authsvc.identity.federated import Federation
 from authsvc.identity.issuers import IssuerKeys
-from authsvc.identity.ldap import LdapBackend
 from authsvc.identity.local import LocalBackend
 from authsvc.identity.oidc import OidcBackend
 from authsvc.identity.uaa import UaaBackend
@@ -152,6 +151,10 @@ def _sources(engine: Engine, settings: Settings) -> dict[str, PasswordBackend]:
 
 
 def _directories(settings: Settings) -> dict[str, PasswordBackend]:
+    if not settings.ldap:
+        return {}
+    from authsvc.identity.ldap import LdapBackend  # noqa: PLC0415 (megabytes in each process, which many do without)
+
     return {name: LdapBackend(name, directory) for name, directory in settings.ldap.items()}
 
 

@@ -1,14 +1,14 @@
-"""`authsvc robot trust …`."""
+"""`authsvc robot trust …`, and with it all of `authsvc robot`."""
 
 import click
 
-from authsvc.cli.machines import bare
+from authsvc.cli.machines import bare, robot
 from authsvc.cli.output import done, json_option, show, work
 from authsvc.core import trusts
 from authsvc.domain.trusts import parse_rule
 
 
-@click.group()
+@robot.group()
 def trust() -> None:
     """Issuers whose identity tokens a robot takes in place of its secret: CI without stored secrets."""
 
