@@ -232,11 +232,13 @@ def _with_mariadb(place: Callable[[str], Path], wanted: Callable[[str], bool], s
 @contextmanager
 def _on_mariadb(directory: Path, host: str = "127.0.0.1", **environment: str) -> Iterator[World]:
     """An installation with a MariaDB of its own, which it reaches by that name."""
-    with ExitStack() as stack:
-        server = stack.enter_context(servers.mariadb(directory / "mariadb"))
-        url = stack.enter_context(_for_authsvc(server.url))
-        made = stack.enter_context(world(directory, url=url, password=PASSWORD, host=host, **environment))
-        made.server, made.kept = server, stack
+    with (
+        servers.mariadb(directory / "mariadb") as server,
+        ExitStack() as kept,  # a server that takes the first one's place outlives the installation, too
+        _for_authsvc(server.url) as url,
+        world(directory, url=url, password=PASSWORD, host=host, **environment) as made,
+    ):
+        made.server, made.kept = server, kept
         yield made
 
 

@@ -25,7 +25,7 @@ from authsvc.settings import ThrottleSettings
 from tests.bench.sites import database
 from tests.db.test_migrate import differences
 from tests.e2e import servers
-from tests.faults.faults import CALM, KNOWN, Fault, root, sql
+from tests.faults.faults import CALM, EVERYTHING, KNOWN, Fault, root, sql
 from tests.faults.migrating import BEGUN, newest, revert
 from tests.faults.worlds import World
 
@@ -37,6 +37,8 @@ CROSSING = (
 )
 """What the sessions lock, each in its own order; it changes nothing."""
 FAILURES, SOURCES = 400, 7
+RETRIED = tuple(kind for kind in EVERYTHING if kind != "writer: project")
+"""What is done anew when it met others; a command is told that the database is busy."""
 
 
 def crossing(world: World) -> Iterator[None]:
@@ -226,7 +228,7 @@ def _answers(engine: Engine) -> bool:
 
 
 MORE = [
-    Fault("F4", "sessions that lock each other out", crossing),
+    Fault("F4", "sessions that lock each other out", crossing, RETRIED),
     Fault("F25", "a newer version migrates, its process killed ten times", migrated, within=math.inf),
 ]
 
