@@ -1,7 +1,6 @@
 import base64
 import re
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import jwt
 import pytest
@@ -9,7 +8,7 @@ from cryptography import x509
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from sqlalchemy import event, select, text
+from sqlalchemy import select, text
 
 from authsvc import services as services_module
 from authsvc.core import keys, members, projects, roles, users
@@ -22,6 +21,7 @@ from authsvc.domain import certificates, permissions
 from authsvc.domain.machine_secrets import Kind
 from authsvc.domain.permissions import MEMBER_ROLES, Role
 from authsvc.errors import Invalid, Misconfigured, Unauthenticated, Unavailable
+from tests.core.conftest import statements
 from tests.factories import (
     ORIGIN,
     PASSWORD,
@@ -81,21 +81,6 @@ def granted(
 ) -> dict[str, list[str]]:
     request = make_request(*scopes, user=user, password=password, services=services)
     return access(tokens.issue(request, at).token)
-
-
-@contextmanager
-def statements(engine):
-    seen: list[str] = []
-
-    def note(_connection, _cursor, statement, *_rest) -> None:
-        if not statement.startswith("BEGIN"):
-            seen.append(statement)
-
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
 
 
 def audit_details(built) -> list[str]:

@@ -11,6 +11,7 @@ from authsvc.settings import LdapSettings
 from tests.factories import PASSWORD
 from tests.identity import seed_slapd, servers
 from tests.identity.servers import Authority, Certificate, Samba, Slapd
+from tests.issuer import Issuer, running
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -103,3 +104,26 @@ def configure_domain(domain: Samba) -> Configure:
         return LdapSettings.model_validate(given | changes)
 
     return configure
+
+
+class Clock:
+    """Seconds that go forward when a test says so."""
+
+    def __init__(self) -> None:
+        self.at = 1_000.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    """An issuer of identity tokens."""
+    with running() as started:
+        yield started
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that stands."""
+    return Clock()

@@ -22,27 +22,6 @@ OURS = "authsvc"
 MAIN = Rule("sub", "repo:acme/app:ref:refs/heads/main")
 
 
-class Clock:
-    """Seconds that go forward when a test says so."""
-
-    def __init__(self) -> None:
-        self.at = 1_000.0
-
-    def __call__(self) -> float:
-        return self.at
-
-
-@pytest.fixture
-def issuer():
-    with running() as started:
-        yield started
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
 @pytest.fixture
 def federation(clock) -> Federation:
     return Federation(IssuerKeys(FederationSettings(allow_http=True), clock), OURS)

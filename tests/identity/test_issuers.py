@@ -18,27 +18,6 @@ NOW = 1_800_000_000
 ALLOWED = FederationSettings(allow_http=True)
 
 
-class Clock:
-    """Seconds that go forward when a test says so."""
-
-    def __init__(self) -> None:
-        self.at = 1_000.0
-
-    def __call__(self) -> float:
-        return self.at
-
-
-@pytest.fixture
-def issuer():
-    with running() as started:
-        yield started
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
 @pytest.fixture
 def known(clock) -> IssuerKeys:
     return IssuerKeys(ALLOWED, clock)
