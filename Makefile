@@ -13,7 +13,7 @@ TEST_PACKAGES := $(RUN_PACKAGES) mariadb-server redis-server skopeo podman build
 BENCH_PACKAGES := $(TEST_PACKAGES) wrk
 FAULT_PACKAGES := $(TEST_PACKAGES) haproxy iproute2
 
-.PHONY: run packages test-packages bench-packages fault-packages check test fuzz bench profile faults clean
+.PHONY: run packages test-packages bench-packages fault-packages check messages test fuzz bench profile faults clean
 .ONESHELL:
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -71,6 +71,14 @@ check: $(VENV)/.dev-stamp
 
 test: test-packages check
 	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
+
+# What the pages and the errors say, for translation; prints what has none yet.
+CATALOG := authsvc/web/translations/zh/LC_MESSAGES/messages
+messages: $(VENV)/.dev-stamp
+	$(BIN)/pybabel -q extract -F pyproject.toml -k lazy_gettext -k say --no-location --omit-header -o build/messages.pot authsvc
+	$(BIN)/pybabel -q update -l zh -i build/messages.pot -o $(CATALOG).po --no-fuzzy-matching --ignore-obsolete --omit-header
+	$(BIN)/pybabel -q compile -f -i $(CATALOG).po -o $(CATALOG).mo
+	-$(BIN)/pytest -q -p no:randomly tests/web/test_language.py
 
 # Ten minutes of everything that a client can send to the token endpoint.
 FUZZ_SECONDS ?= 600

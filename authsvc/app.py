@@ -8,7 +8,22 @@ from flask import Flask
 
 from authsvc import services, settings
 from authsvc.services import Services, Shared
-from authsvc.web import account, errors, events, forms, headers, health, language, login, metrics, site, token, visitor
+from authsvc.web import (
+    access,
+    account,
+    errors,
+    events,
+    forms,
+    headers,
+    health,
+    language,
+    login,
+    menu,
+    metrics,
+    site,
+    token,
+    visitor,
+)
 from authsvc.web.gunicorn import child_exit, pre_fork
 
 __all__ = ["child_exit", "create_app", "pre_fork"]
@@ -36,6 +51,8 @@ def create_app(built: Services | None = None) -> Flask:
     errors.register(app)
     visitor.register(app)
     forms.register(app)
+    access.register(app)
+    menu.register(app)
     for blueprint in (token.bp, events.bp, health.bp, metrics.bp, site.bp, login.bp, account.bp):
         app.register_blueprint(blueprint)
     return app

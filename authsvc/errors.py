@@ -7,8 +7,31 @@ Each carries one sentence for a person. Nothing here knows HTTP: `web/errors.py`
 from collections.abc import Mapping
 
 
+class Sentence(str):
+    """A sentence in English that remembers what it was made of, so that a page can say it in its own language."""
+
+    __slots__ = ("template", "values")
+
+    template: str
+    values: Mapping[str, object]
+
+
+def say(template: str, **values: object) -> Sentence:
+    """A sentence for a person, such as `say("there is no user %(name)s", name=name)`.
+
+    Babel finds its template by the name of this function, so it stands there as it is, letter by letter.
+    """
+    made = Sentence(template % values if values else template)
+    made.template, made.values = template, values
+    return made
+
+
 class AppError(Exception):
     """Base of everything this project raises on purpose; `str()` is the sentence that is shown."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
 
 
 class Invalid(AppError):

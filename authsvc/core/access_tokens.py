@@ -15,7 +15,7 @@ from authsvc.db.tables import AccessToken, User
 from authsvc.domain import machine_secrets, patterns
 from authsvc.domain.machine_secrets import Kind
 from authsvc.domain.permissions import TOKEN_ACTIONS, Actor, Right
-from authsvc.errors import AlreadyExists, Invalid, NotFound
+from authsvc.errors import AlreadyExists, Invalid, NotFound, say
 
 CREATE, LIST, DELETE = Right("access-token", "create"), Right("access-token", "list"), Right("access-token", "delete")
 OF_OTHERS = Right("user", "update")
@@ -70,7 +70,7 @@ def add(session: Session, actor: Actor, command: AddToken, now: int) -> Made:
     try:
         session.flush()
     except IntegrityError as exc:
-        raise AlreadyExists(f"{owner} has a token {command.name} already") from exc
+        raise AlreadyExists(say("%(owner)s has a token %(name)s already", owner=owner, name=command.name)) from exc
     limits = " ".join(filter(None, [token.actions, token.patterns]))
     audit.record(session, actor, "access-token.add", f"{owner}/{token.name}", now, detail=limits)
     return Made(token, secret)
@@ -97,7 +97,7 @@ def revoke(session: Session, actor: Actor, user: str, name: str, now: int) -> No
     owner = _owner(session, actor, DELETE, user)
     token = session.scalar(select(AccessToken).where(AccessToken.user_id == owner.id, AccessToken.name == name))
     if token is None:
-        raise NotFound(f"{owner.name} has no token {name}")
+        raise NotFound(say("%(owner)s has no token %(name)s", owner=owner.name, name=name))
     session.delete(token)
     audit.record(session, actor, "access-token.revoke", f"{owner.name}/{name}", now)
 
@@ -114,11 +114,11 @@ def _owner(session: Session, actor: Actor, right: Right, name: str) -> User:
 def _check(command: AddToken) -> None:
     wrong: dict[str, str] = {}
     if not _NAME.fullmatch(command.name):
-        wrong["name"] = "1 to 100 letters, digits, blanks and . _ @ + -"
+        wrong["name"] = say("1 to 100 letters, digits, blanks and . _ @ + -")
     if command.days is not None and not 1 <= command.days <= 3650:
-        wrong["days"] = "1 to 3650"
+        wrong["days"] = say("1 to 3650, or nothing")
     if not command.actions or set(command.actions) - TOKEN_ACTIONS.keys():
-        wrong["actions"] = f"some of {', '.join(TOKEN_ACTIONS)}"
+        wrong["actions"] = say("some of %(actions)s", actions=", ".join(TOKEN_ACTIONS))
     wrong |= _wrong_patterns(command.patterns)
     if wrong:
         raise Invalid(wrong)
@@ -126,9 +126,9 @@ def _check(command: AddToken) -> None:
 
 def _wrong_patterns(given: Sequence[str]) -> dict[str, str]:
     if len(given) > MAX_PATTERNS:
-        return {"pattern": f"at most {MAX_PATTERNS} patterns"}
+        return {"pattern": say("at most %(most)s patterns", most=MAX_PATTERNS)}
     if "" in given:
-        return {"pattern": "an empty pattern says nothing"}
+        return {"pattern": say("an empty pattern says nothing")}
     try:
         for pattern in given:
             patterns.parse(pattern)

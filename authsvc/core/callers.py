@@ -21,17 +21,17 @@ from authsvc.domain import machine_secrets, trusts
 from authsvc.domain.machine_secrets import Kind
 from authsvc.domain.names import canonical_user
 from authsvc.domain.permissions import ANONYMOUS, Actor, Credential, Role, pulls_only
-from authsvc.errors import Unauthenticated, Unavailable
+from authsvc.errors import Unauthenticated, Unavailable, say
 from authsvc.identity.federated import Federation
 from authsvc.settings import Settings
 
-WRONG = "wrong user name or password"
-WRONG_ROBOT = "wrong robot name or secret, or it was changed, disabled or has expired"
-WRONG_TOKEN = "this access token is wrong, was revoked or has expired"
-WRONG_REFRESH = "this login has ended: run docker login again"
-DISABLED = "this account is disabled"
-MISSPELT = "this secret is misspelt or incomplete: copy it again"
-NO_PASSWORDS = "this registry takes no passwords: use a personal access token in place of it"
+WRONG = say("wrong user name or password")
+WRONG_ROBOT = say("wrong robot name or secret, or it was changed, disabled or has expired")
+WRONG_TOKEN = say("this access token is wrong, was revoked or has expired")
+WRONG_REFRESH = say("this login has ended: run docker login again")
+DISABLED = say("this account is disabled")
+MISSPELT = say("this secret is misspelt or incomplete: copy it again")
+NO_PASSWORDS = say("this registry takes no passwords: use a personal access token in place of it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ class Callers:
         """
         proof, _, account = self._proven(shown, origin, (), now)
         if proof.is_outdated:
-            raise Unavailable("your password cannot be checked at this moment; try again soon")
+            raise Unavailable(say("your password cannot be checked at this moment; try again soon"))
         if not account.enabled:
             self.refuse(account.name, Credential.PASSWORD, origin, DISABLED, now)
         return account

@@ -14,7 +14,7 @@ from authsvc.core.users import CREATE, UPDATE, end_sessions
 from authsvc.db.engine import Session, reading, retried, transaction
 from authsvc.db.tables import User
 from authsvc.domain.permissions import Actor
-from authsvc.errors import Conflict, NotFound, Unauthenticated
+from authsvc.errors import Conflict, NotFound, Unauthenticated, say
 from authsvc.identity import Directory, Identity
 
 BATCH = 200
@@ -66,8 +66,13 @@ def sync(
     gone = [subject for subject, is_active in known.items() if is_active and subject not in found]
     if len(gone) > FEW and len(gone) * 2 > sum(known.values()) and not force:
         raise Conflict(
-            f"{directory.name} no longer knows {len(gone)} of {sum(known.values())} people: nothing was changed. "
-            "Look at its base and filter, or say `authsvc user sync --force`"
+            say(
+                "%(directory)s no longer knows %(gone)s of %(all)s people: nothing was changed. Look at its base and "
+                "filter, or say `authsvc user sync --force`",
+                directory=directory.name,
+                gone=len(gone),
+                all=sum(known.values()),
+            )
         )
     vanished = [name for batch in _batches(gone) for name in _vanish(engine, actor, batch, now)]
     changed, refused = _refresh(engine, actor, directory.name, found, now)
@@ -85,7 +90,7 @@ def import_user(engine: Engine, actor: Actor, directory: Directory, name: str, n
     require(actor, CREATE)
     identity = directory.find(name)
     if identity is None:
-        raise NotFound(f"{directory.name} knows nobody of the name {name}")
+        raise NotFound(say("%(directory)s knows nobody of the name %(name)s", directory=directory.name, name=name))
     with transaction(engine) as session:
         user = session.scalar(select(User).where(User.subject == identity.subject))
         try:

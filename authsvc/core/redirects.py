@@ -13,10 +13,10 @@ from authsvc.core.standing import Account
 from authsvc.core.throttle import Throttle
 from authsvc.db.engine import reading
 from authsvc.domain.permissions import Credential
-from authsvc.errors import NotFound, Unauthenticated
+from authsvc.errors import NotFound, Unauthenticated, say
 from authsvc.identity import Identity, Pending, RedirectBackend
 
-REFUSED = "this login was not begun here, took too long, or was refused there: try again"
+REFUSED = say("this login was not begun here, took too long, or was refused there: try again")
 
 
 class Redirects:
@@ -89,11 +89,11 @@ class Redirects:
 
     def _get(self, name: str) -> RedirectBackend:
         if name not in self._backends:
-            raise NotFound("there is no such way to log in")
+            raise NotFound(say("there is no such way to log in"))
         return self._backends[name]
 
 
 def _finish(backend: RedirectBackend, pending: Pending | None, answer: Mapping[str, str], now: int) -> Identity:
     if pending is None:
-        raise Unauthenticated("this browser began no login there")
+        raise Unauthenticated(say("this browser began no login there"))
     return backend.finish(pending, answer, now)

@@ -18,7 +18,7 @@ from authsvc.db.tables import RefreshToken, User
 from authsvc.domain import machine_secrets
 from authsvc.domain.machine_secrets import Kind
 from authsvc.domain.permissions import Actor, Right
-from authsvc.errors import NotFound
+from authsvc.errors import NotFound, say
 
 LIST, DELETE = Right("refresh-token", "list"), Right("refresh-token", "delete")
 DAY = 86_400
@@ -115,7 +115,7 @@ def revoke(session: Session, actor: Actor, token_id: int, now: int) -> None:
     require(actor, DELETE)
     token = session.get(RefreshToken, token_id)
     if token is None or token.revoked_at is not None:
-        raise NotFound(f"there is no refresh token {token_id}")
+        raise NotFound(say("there is no refresh token %(token_id)s", token_id=token_id))
     token.revoked_at = now
     audit.record(session, actor, "refresh-token.revoke", str(token_id), now)
 

@@ -29,7 +29,7 @@ from authsvc.db.ensure import ensure
 from authsvc.db.tables import FailedSecret, FailureCount, KnownSource
 from authsvc.domain.names import canonical_user, is_user
 from authsvc.domain.permissions import Actor
-from authsvc.errors import TooMany, Unavailable
+from authsvc.errors import TooMany, Unavailable, say
 from authsvc.settings import ThrottleSettings
 
 log = logging.getLogger(__name__)
@@ -221,7 +221,7 @@ def _account(typed: str | None) -> str:
 
 
 def _too_many(seconds: int) -> TooMany:
-    return TooMany(f"too many failed logins; try again in {seconds} seconds", seconds)
+    return TooMany(say("too many failed logins; try again in %(seconds)s seconds", seconds=seconds), seconds)
 
 
 def _is(key: Key) -> ColumnElement[bool]:

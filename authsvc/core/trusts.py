@@ -16,7 +16,7 @@ from authsvc.db.tables import Robot, RobotTrust
 from authsvc.domain import trusts
 from authsvc.domain.permissions import Actor, decide
 from authsvc.domain.trusts import Rule, Trust
-from authsvc.errors import AlreadyExists, Forbidden, Invalid, NotFound
+from authsvc.errors import AlreadyExists, Forbidden, Invalid, NotFound, say
 from authsvc.settings import Settings
 
 MAX_TRUSTS = 10
@@ -61,12 +61,12 @@ def add(session: Session, actor: Actor, command: AddTrust, settings: Settings, n
     robots.require_as_strong(session, actor, robot)
     wanted = _parsed(command, settings)
     if not _is_known(session, wanted) and not decide(actor, robots.UPDATE):
-        raise Forbidden("an issuer that no robot trusts yet is a system administrator's to enter")
+        raise Forbidden(say("an issuer that no robot trusts yet is a system administrator's to enter"))
     present = _of_robot(session, robot.id)
     if (wanted.issuer, wanted.audience, wanted.jwks_url, wanted.rules) in present:
-        raise AlreadyExists(f"{robot.name} has this trust already")
+        raise AlreadyExists(say("%(name)s has this trust already", name=robot.name))
     if len(present) >= MAX_TRUSTS:
-        raise Invalid({"trust": f"a robot has at most {MAX_TRUSTS}"})
+        raise Invalid({"trust": say("a robot has at most %(max_trusts)s", max_trusts=MAX_TRUSTS)})
     row = RobotTrust(
         robot_id=robot.id,
         issuer=wanted.issuer,
@@ -107,7 +107,7 @@ def remove(session: Session, actor: Actor, robot: str, trust_id: int, now: int) 
     require(actor, robots.UPDATE, robots.project_of(session, found))
     row = session.scalar(select(RobotTrust).where(RobotTrust.id == trust_id, RobotTrust.robot_id == found.id))
     if row is None:
-        raise NotFound(f"{robot} has no trust {trust_id}")
+        raise NotFound(say("%(robot)s has no trust %(trust_id)s", robot=robot, trust_id=trust_id))
     session.delete(row)
     audit.record(session, actor, "robot.trust.remove", robot, now, detail=str(trust_of(row)))
 
@@ -122,7 +122,7 @@ def _parsed(command: AddTrust, settings: Settings) -> Trust:
     issuer = trusts.parse_url(command.issuer, "issuer", allow_http=allow_http)
     keys = trusts.parse_url(command.jwks_url, "jwks_url", allow_http=allow_http) if command.jwks_url else ""
     if issuer == settings.token.issuer:
-        raise Invalid({"issuer": "this service's own tokens prove nothing to it"})
+        raise Invalid({"issuer": say("this service's own tokens prove nothing to it")})
     wanted = Trust(0, issuer, command.audience, keys, command.rules)
     trusts.check(wanted, whole_issuer=command.whole_issuer)
     return wanted

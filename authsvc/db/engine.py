@@ -13,7 +13,7 @@ from sqlalchemy import URL, Connection, Engine, ExceptionContext, Executable, Ro
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from authsvc.errors import Misconfigured, Unavailable
+from authsvc.errors import Misconfigured, Unavailable, say
 
 __all__ = ["Engine", "Session", "fetch", "is_away", "make_engine", "reading", "retried", "transaction"]
 
@@ -137,13 +137,13 @@ def _as_unavailable() -> Iterator[None]:
         yield
     except DBAPIError as exc:
         if _code(exc) in _OUTDONE:
-            raise Unavailable("the database is busy; try again in a moment") from exc
+            raise Unavailable(say("the database is busy; try again in a moment")) from exc
         if _is_environment(exc):
-            raise Unavailable("the database does not answer; try again in a moment") from exc
+            raise Unavailable(say("the database does not answer; try again in a moment")) from exc
         raise
     except SQLAlchemyError as exc:
         if type(exc).__name__ == "TimeoutError":
-            raise Unavailable("the database is busy; try again in a moment") from exc
+            raise Unavailable(say("the database is busy; try again in a moment")) from exc
         raise
 
 

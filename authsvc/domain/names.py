@@ -7,7 +7,7 @@ characters; a project is named by one component.
 import re
 import unicodedata
 
-from authsvc.errors import Invalid
+from authsvc.errors import Invalid, say
 
 MAX_REPOSITORY_LENGTH = 255
 MAX_NAME_LENGTH = 128
@@ -60,8 +60,11 @@ def parse_user(text: str) -> str:
     if not is_user(name):
         raise Invalid(
             {
-                "name": f"a user name is 1 to {MAX_NAME_LENGTH} letters, digits and . _ @ + -, beginning and ending "
-                "with a letter or digit"
+                "name": say(
+                    "a user name is 1 to %(most)s letters, digits and . _ @ + -, beginning and ending with a letter "
+                    "or digit",
+                    most=MAX_NAME_LENGTH,
+                )
             }
         )
     return name
@@ -75,6 +78,11 @@ def parse_project(text: str) -> str:
     """
     if not is_component(text) or len(text) > MAX_NAME_LENGTH:
         raise Invalid(
-            {"project": f"a project name is 1 to {MAX_NAME_LENGTH} of a-z 0-9 with single . _ __ or - between them"}
+            {
+                "project": say(
+                    "a project name is 1 to %(most)s of a-z 0-9 with single . _ __ or - between them",
+                    most=MAX_NAME_LENGTH,
+                )
+            }
         )
     return text

@@ -2,7 +2,7 @@
 
 import unicodedata
 
-from authsvc.errors import Invalid
+from authsvc.errors import Invalid, say
 
 MAX_BYTES = 1024
 
@@ -23,10 +23,10 @@ def check(password: str, *, name: str, min_length: int) -> None:
 
     plain = normalize(password)
     if len(plain) < min_length:
-        raise Invalid({"password": f"at least {min_length} characters"})
+        raise Invalid({"password": say("at least %(least)s characters", least=min_length)})
     if len(plain.encode()) > MAX_BYTES:
-        raise Invalid({"password": f"at most {MAX_BYTES} bytes"})
+        raise Invalid({"password": say("at most %(most)s bytes", most=MAX_BYTES)})
     if plain.casefold() in FREQUENCY_LISTS["passwords"]:
-        raise Invalid({"password": "this is one of the passwords that are tried first; choose another"})
+        raise Invalid({"password": say("this is one of the passwords that are tried first; choose another")})
     if name in plain.casefold() and len(plain) < len(name) + min_length:
-        raise Invalid({"password": "too close to the user name"})
+        raise Invalid({"password": say("too close to the user name")})

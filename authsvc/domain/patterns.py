@@ -7,7 +7,7 @@ proportional to both lengths, so that no pattern can be made to hang the token s
 
 import re
 
-from authsvc.errors import Invalid
+from authsvc.errors import Invalid, say
 
 MAX_LENGTH = 255
 _ALLOWED = re.compile(r"[a-z0-9._/*-]+")
@@ -21,7 +21,9 @@ def parse(text: str) -> str:
         Invalid: it has characters that are in no repository's name, or is too long.
     """
     if text and (len(text) > MAX_LENGTH or not _ALLOWED.fullmatch(text) or "***" in text):
-        raise Invalid({"pattern": f"{text[:64]!r} is no pattern: use a repository's name with * or ** in it"})
+        raise Invalid(
+            {"pattern": say("%(text)s is no pattern: use a repository's name with * or ** in it", text=repr(text[:64]))}
+        )
     return text
 
 

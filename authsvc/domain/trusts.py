@@ -15,7 +15,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from authsvc.domain.patterns import matches
-from authsvc.errors import Invalid
+from authsvc.errors import Invalid, say
 
 MAX_LENGTH = 255
 MAX_VALUE = 1_024
@@ -87,9 +87,15 @@ def parse_rule(text: str) -> Rule:
     """
     claim, equals, pattern = text.partition("=")
     if not (equals and _is_plain(claim) and _is_plain(pattern)) or "***" in pattern:
-        raise Invalid({"claim": f"{shown(text)} is not NAME=PATTERN, with * or ** in the pattern"})
+        raise Invalid({"claim": say("%(text)s is not NAME=PATTERN, with * or ** in the pattern", text=shown(text))})
     if claim in _FIXED:
-        raise Invalid({"claim": f"{claim} is always checked and takes no rule; --issuer and --audience say the rest"})
+        raise Invalid(
+            {
+                "claim": say(
+                    "%(claim)s is always checked and takes no rule; --issuer and --audience say the rest", claim=claim
+                )
+            }
+        )
     return Rule(claim, pattern)
 
 
@@ -103,22 +109,28 @@ def check(trust: Trust, *, whole_issuer: bool) -> None:
         Invalid: it cannot, with the reason.
     """
     if not _is_plain(trust.audience):
-        raise Invalid({"audience": "say for whom the tokens are made, such as registry.example.com"})
+        raise Invalid({"audience": say("say for whom the tokens are made, such as registry.example.com")})
     repeated = [rule.claim for rule in trust.rules if [one.claim for one in trust.rules].count(rule.claim) > 1]
     if repeated:
-        raise Invalid({"claim": f"two rules for {repeated[0]}: add a second trust where either may hold"})
+        raise Invalid(
+            {"claim": say("two rules for %(repeated)s: add a second trust where either may hold", repeated=repeated[0])}
+        )
     if len(trust.rules) > MAX_RULES:
-        raise Invalid({"claim": f"at most {MAX_RULES} rules"})
+        raise Invalid({"claim": say("at most %(most)s rules", most=MAX_RULES)})
     owners = SHARED.get(trust.issuer)
     if owners is not None and not any(_names_owner(rule, owners) for rule in trust.rules):
         raise Invalid(
             {
-                "claim": f"anybody can have tokens of {trust.issuer}: one rule must say whose jobs are meant, by"
-                f" {', '.join(owners)}, without * in the owner's name"
+                "claim": say(
+                    "anybody can have tokens of %(issuer)s: one rule must say whose jobs are meant, by %(owners)s, "
+                    "without * in the owner's name",
+                    issuer=trust.issuer,
+                    owners=", ".join(owners),
+                )
             }
         )
     if not whole_issuer and all(set(rule.pattern) <= {"*", *SEPARATORS} for rule in trust.rules):
-        raise Invalid({"claim": "without a rule everybody comes in to whom this issuer gives such tokens"})
+        raise Invalid({"claim": say("without a rule everybody comes in to whom this issuer gives such tokens")})
 
 
 def parse_url(text: str, field: str, *, allow_http: bool) -> str:
@@ -133,9 +145,9 @@ def parse_url(text: str, field: str, *, allow_http: bool) -> str:
     except ValueError:
         has_host = False
     if not has_host or not _is_plain(text) or not text.isascii() or set(text) & set(' ?#@\\"<>'):
-        raise Invalid({field: f"{shown(text)} is not the address of a server and a path on it"})
+        raise Invalid({field: say("%(text)s is not the address of a server and a path on it", text=shown(text))})
     if parts.scheme != "https" and not (allow_http and parts.scheme == "http"):
-        raise Invalid({field: "an address that begins with https://"})
+        raise Invalid({field: say("an address that begins with https://")})
     return text
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from authsvc.errors import Unavailable
+from authsvc.errors import Unavailable, say
 from authsvc.identity.ldap_answers import Entry, Found, Search
 from authsvc.identity.ldap_connection import Connection, ServiceRefused, Who
 from authsvc.identity.ldap_referrals import Referral, readable
@@ -127,7 +127,9 @@ class Pool:
         if self._servers.are_closed():
             raise self._away()
         if not self._places.acquire(timeout=self._settings.wait):
-            raise Unavailable(f"too many people ask the directory {self.name}; try again in a few seconds")
+            raise Unavailable(
+                say("too many people ask the directory %(name)s; try again in a few seconds", name=self.name)
+            )
         try:
             if self._servers.are_closed():  # those who went before have found out
                 raise self._away()
@@ -169,11 +171,11 @@ class Pool:
         raise self._away()
 
     def _away(self) -> Unavailable:
-        return Unavailable(f"the directory {self.name} does not answer; try again in a moment")
+        return Unavailable(say("the directory %(name)s does not answer; try again in a moment", name=self.name))
 
     def _cannot_say(self, exc: Unavailable) -> Unavailable:
         log.warning("ldap.no_answer", extra={"facts": {"source": self.name, "reason": str(exc)}})
-        return Unavailable(f"the directory {self.name} cannot say; the log says why")
+        return Unavailable(say("the directory %(name)s cannot say; the log says why", name=self.name))
 
     @contextmanager
     def _lease(self, url: str, deadline: Deadline, who: Who) -> Iterator[Connection]:

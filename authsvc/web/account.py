@@ -5,34 +5,30 @@ from typing import Any
 
 from flask import Blueprint, redirect, render_template, request
 from flask.typing import ResponseReturnValue
-from flask_babel import lazy_gettext
 
 from authsvc.core import access_tokens, groups, sessions, users
 from authsvc.core.access_tokens import AddToken
+from authsvc.core.groups import OWN
 from authsvc.domain.permissions import TOKEN_ACTIONS
 from authsvc.errors import AlreadyExists, Invalid
 from authsvc.web import errors, visitor
+from authsvc.web.access import needs
 from authsvc.web.request import docker_host, services
 
 bp = Blueprint("account", __name__, url_prefix="/account")
 PAGE = "account.html"
-RULES = {
-    "name": lazy_gettext("1 to 100 letters, digits, blanks and . _ @ + -"),
-    "days": lazy_gettext("1 to 3650, or nothing"),
-    "actions": lazy_gettext("Choose one at least."),
-    "pattern": lazy_gettext("Patterns look like acme/web-* or acme/**, one a line, 50 at most."),
-}
-"""What is wrong with a field of a new token, since each has one rule."""
-NEW = {"name": "", "days": "90", "actions": ("pull", "push"), "patterns": ""}
+NEW = {"name": "", "days": "90", "actions": ("pull", "push"), "pattern": ""}
 
 
 @bp.get("")
+@needs(OWN)
 def show() -> ResponseReturnValue:
     """The page."""
     return render_template(PAGE, **_facts())
 
 
 @bp.post("/tokens")
+@needs(access_tokens.CREATE, fresh=True)
 def add_token() -> ResponseReturnValue:
     """Make an access token and show it, this once: this answer is the only one that has it."""
     me, given = visitor.required().actor, _given()
@@ -41,19 +37,17 @@ def add_token() -> ResponseReturnValue:
         name=given["name"].strip(),
         days=_days(given["days"]),
         actions=tuple(given["actions"]),
-        patterns=tuple(given["patterns"].split()),
+        patterns=tuple(given["pattern"].split()),
     )
     try:
         made = services().retried(lambda unit: access_tokens.add(unit, me, command, int(time.time())))
-    except Invalid as exc:
-        return errors.on_form(exc, PAGE, given=given, wrong={name: RULES[name] for name in exc.fields}, **_facts())
-    except AlreadyExists as exc:
-        wrong = {"name": lazy_gettext("You have a token of this name.")}
-        return errors.on_form(exc, PAGE, given=given, wrong=wrong, **_facts())
+    except (Invalid, AlreadyExists) as exc:
+        return errors.on_form(exc, PAGE, field="name", **_facts() | {"given": given})
     return render_template(PAGE, made=made, **_facts())
 
 
 @bp.post("/tokens/revoke")
+@needs(access_tokens.DELETE)
 def revoke_token() -> ResponseReturnValue:
     """Revoke an access token."""
     me = visitor.required().actor
@@ -63,6 +57,7 @@ def revoke_token() -> ResponseReturnValue:
 
 
 @bp.post("/sessions/<int:session_id>/end")
+@needs(sessions.DELETE)
 def end_session(session_id: int) -> ResponseReturnValue:
     """End one of my sessions."""
     me = visitor.required().actor
@@ -71,6 +66,7 @@ def end_session(session_id: int) -> ResponseReturnValue:
 
 
 @bp.post("/sessions/end-others")
+@needs(sessions.DELETE)
 def end_other_sessions() -> ResponseReturnValue:
     """End all my sessions but this one."""
     visit, now = visitor.required(), int(time.time())
@@ -92,7 +88,7 @@ def _facts() -> dict[str, Any]:
             "host": docker_host(),
             "now": now,
             "actions": tuple(TOKEN_ACTIONS),
-            "new": NEW,
+            "given": NEW,
         }
 
 
@@ -103,7 +99,7 @@ def _given() -> dict[str, Any]:
         "name": form.get("name", ""),
         "days": form.get("days", ""),
         "actions": form.getlist("actions"),
-        "patterns": form.get("patterns", ""),
+        "pattern": form.get("pattern", ""),
     }
 
 

@@ -4,7 +4,6 @@ import logging
 
 from flask import Flask, Response, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_babel import gettext
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from authsvc.core import metrics
@@ -19,8 +18,10 @@ from authsvc.errors import (
     TooMany,
     Unauthenticated,
     Unavailable,
+    say,
 )
 from authsvc.web import attempts
+from authsvc.web.language import translated
 from authsvc.web.request import is_from_program, origin, request_id
 
 log = logging.getLogger(__name__)
@@ -43,23 +44,8 @@ STATUS: dict[type[AppError], tuple[int, str]] = {
     Unavailable: (503, "UNAVAILABLE"),
     Misconfigured: (500, "UNKNOWN"),
 }
-# Sentences of other rooms that a page may show, here for their translation; those with a name in them stay English.
-SENTENCES = (
-    N_("wrong user name or password"),
-    N_("this account is disabled"),
-    N_("this login was not begun here, took too long, or was refused there: try again"),
-    N_("there is no such way to log in"),
-    N_("your password cannot be checked at this moment; try again soon"),
-    N_("too many people log in at this moment; try again in a few seconds"),
-    N_("the database does not answer; try again in a moment"),
-    N_("the database is busy; try again in a moment"),
-    N_("this form is too old or comes from another site: go back, load its page again, and repeat"),
-    N_("not found"),
-    N_("method not allowed"),
-    N_("request entity too large"),
-    N_("there is no such language"),
-    N_("this service has no self-signed certificate"),
-)
+# What Werkzeug calls what it raises, here for its translation.
+HTTP_ERRORS = (N_("not found"), N_("method not allowed"), N_("request entity too large"), N_("bad request"))
 RETRY_SECONDS = 5
 MAX_LOGGED = 200
 
@@ -78,22 +64,27 @@ def on_app_error(error: AppError) -> ResponseReturnValue:
         return redirect(url_for("login.form", next=request.path if request.method == "GET" else None), 303)
     if isinstance(error, Misconfigured):
         log.error("%s", error)
-        return answer(status, code, f"the service is not set up: see its log, request {request_id()}")
-    response = answer(status, code, str(error))
+        return answer(status, code, say("the service is not set up: see its log, request %(id)s", id=request_id()))
+    response = answer(status, code, str(error), shown=sentence(error))
     if isinstance(error, TooMany):
         metrics.THROTTLED.inc()
         response.headers["Retry-After"] = str(error.retry_after)
     return response
 
 
-def on_form(error: AppError, template: str, **facts: object) -> Response:
-    """What went wrong with a form, shown on its page as `error`, with the other facts that the page needs.
+def on_form(error: AppError, template: str, *, field: str = "", **facts: object) -> Response:
+    """What went wrong with a form, shown on its page, with the other facts that the page needs.
 
-    A refused login is 403: at 401 a browser would ask for a password in a window of its own.
+    The page finds the sentence as `error`, and what is wrong with each field as `wrong`. A refused login is 403: at 401
+    a browser would ask for a password in a window of its own.
+
+    Args:
+        field: the one that is at fault where the error does not say.
     """
     status, _ = _status(error)
     status = 403 if status == 401 else status
-    response = Response(render_template(template, error=sentence(error), **facts), status)
+    page = render_template(template, error=sentence(error), wrong=_wrong(error, field), **facts)
+    response = Response(page, status)
     _log(status, str(error))
     if isinstance(error, TooMany):
         metrics.THROTTLED.inc()
@@ -101,11 +92,17 @@ def on_form(error: AppError, template: str, **facts: object) -> Response:
     return response
 
 
+def _wrong(error: AppError, field: str) -> dict[str, str]:
+    if isinstance(error, Invalid):
+        return {name: translated(reason) for name, reason in error.fields.items()}
+    return {field: sentence(error)} if field else {}
+
+
 def sentence(error: AppError) -> str:
-    """An error's sentence in the page's language, if it is known there."""
-    if isinstance(error, TooMany):
-        return str(gettext("too many failed logins; try again in %(seconds)s seconds", seconds=error.retry_after))
-    return str(gettext(str(error)))
+    """An error's sentence in the page's language."""
+    if isinstance(error, Invalid):
+        return "; ".join(translated(reason) for reason in error.fields.values())
+    return translated(error.sentence)
 
 
 def _status(error: AppError) -> tuple[int, str]:
@@ -125,18 +122,21 @@ def on_http_error(error: HTTPException) -> ResponseReturnValue:
 def on_bug(error: Exception) -> ResponseReturnValue:
     """Anything else is a bug: logged once, and its id shown."""
     log.error("internal error in request %s", request_id(), exc_info=error)
-    return answer(500, "UNKNOWN", f"internal error, request {request_id()}")
+    return answer(500, "UNKNOWN", say("internal error, request %(id)s", id=request_id()))
 
 
-def answer(status: int, code: str, message: str) -> Response:
+def answer(status: int, code: str, message: str, shown: str = "") -> Response:
     """An error as the caller reads it: a registry's envelope for programs, a page for people.
+
+    Args:
+        shown: the message in the page's language, where it is known already.
 
     The reason phrase is the sentence for a 503, because docker shows that and hides the body.
     """
     if is_from_program():
         response = jsonify({"errors": [{"code": code, "message": message, "detail": None}]})
     else:
-        response = Response(render_template("error.html", status=status, message=gettext(message)))
+        response = Response(render_template("error.html", status=status, message=shown or translated(message)))
     _log(status, message)
     response.status = f"{status} {message[:120]}" if status == 503 and message.isascii() else str(status)
     response.headers["Cache-Control"] = "no-store"

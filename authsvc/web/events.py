@@ -13,12 +13,14 @@ from flask.typing import ResponseReturnValue
 
 from authsvc.core import events
 from authsvc.errors import Unauthenticated
+from authsvc.web.access import open_to_all
 from authsvc.web.request import services
 
 bp = Blueprint("events", __name__)
 
 
 @bp.post("/service/events")
+@open_to_all
 def receive() -> ResponseReturnValue:
     """Keep the events of one envelope."""
     shown = request.headers.get("Authorization", "").encode(errors="replace")

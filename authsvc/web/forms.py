@@ -8,10 +8,11 @@ from flask import Flask, request
 from flask_wtf.csrf import generate_csrf, validate_csrf
 from wtforms import ValidationError
 
-from authsvc.errors import Forbidden
+from authsvc.errors import Forbidden, say
 from authsvc.web.request import is_from_program, is_own_host
 
-STALE = "this form is too old or comes from another site: go back, load its page again, and repeat"
+STALE = say("this form is too old or comes from another site: go back, load its page again, and repeat")
+FIELD = "csrf_token"
 MAX_NEXT = 512
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
@@ -30,7 +31,7 @@ def _check() -> None:
     if not _is_from_here():
         raise Forbidden(STALE)
     try:
-        validate_csrf(request.form.get("csrf_token"))
+        validate_csrf(request.form.get(FIELD))
     except ValidationError as exc:
         raise Forbidden(STALE) from exc
 

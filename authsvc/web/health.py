@@ -10,18 +10,21 @@ from flask.typing import ResponseReturnValue
 
 from authsvc.core import health
 from authsvc.errors import Unavailable
+from authsvc.web.access import open_to_all
 from authsvc.web.request import services
 
 bp = Blueprint("health", __name__)
 
 
 @bp.get("/healthz")
+@open_to_all
 def live() -> ResponseReturnValue:
     """Liveness: this process answers."""
     return "ok\n", 200, {"Content-Type": "text/plain"}
 
 
 @bp.get("/readyz")
+@open_to_all
 def ready() -> ResponseReturnValue:
     """Readiness: the database answers and has the schema this version needs."""
     if not health.is_migrated(services().engine):
@@ -30,12 +33,14 @@ def ready() -> ResponseReturnValue:
 
 
 @bp.get("/api/v2.0/ping")
+@open_to_all
 def ping() -> ResponseReturnValue:
     """Harbor's ping."""
     return "Pong", 200, {"Content-Type": "text/plain"}
 
 
 @bp.get("/api/v2.0/health")
+@open_to_all
 def components() -> ResponseReturnValue:
     """Harbor's health: 200 whatever it says, each part `healthy` or `unhealthy`."""
     found = {"core": True} | health.components(services().engine, int(time.time()))

@@ -7,11 +7,13 @@ from typing import Any
 from flask import Blueprint, redirect, render_template, request, session
 from flask.typing import ResponseReturnValue
 
+from authsvc.core.groups import OWN
 from authsvc.core.login import Credentials
 from authsvc.domain.permissions import Credential
 from authsvc.errors import AppError
 from authsvc.identity import Pending
 from authsvc.web import errors, visitor
+from authsvc.web.access import needs, open_to_all
 from authsvc.web.forms import is_from_elsewhere, local
 from authsvc.web.request import origin, services
 
@@ -21,6 +23,7 @@ _PENDING = "login"
 
 
 @bp.get("/login")
+@open_to_all
 def form() -> ResponseReturnValue:
     """The form, for whoever is not logged in yet."""
     target = _target(request.args.get("next"))
@@ -28,6 +31,7 @@ def form() -> ResponseReturnValue:
 
 
 @bp.post("/login")
+@open_to_all
 def with_password() -> ResponseReturnValue:
     """Log in with a name and a password."""
     name, target = request.form.get("name", ""), _target(request.form.get("next"))
@@ -41,6 +45,7 @@ def with_password() -> ResponseReturnValue:
 
 
 @bp.get("/login/<source>")
+@open_to_all
 def start(source: str) -> ResponseReturnValue:
     """Send the browser to another service. A link and no form, whose redirect its page's policy would have to name."""
     target = _target(request.args.get("next"))
@@ -55,6 +60,7 @@ def start(source: str) -> ResponseReturnValue:
 
 
 @bp.get("/login/<source>/callback")
+@open_to_all
 def finish(source: str) -> ResponseReturnValue:
     """Take back the browser, which brings the service's answer. What it kept is good for one answer."""
     kept = session.pop(_PENDING, None) or {}
@@ -69,7 +75,15 @@ def finish(source: str) -> ResponseReturnValue:
     return redirect(target, 303)
 
 
+@bp.post("/confirm")
+@needs(OWN, fresh=True)
+def confirm() -> ResponseReturnValue:
+    """Go on to the page that asked for the password again (web/access.py)."""
+    return redirect(local(request.form.get("next", "")), 303)
+
+
 @bp.post("/logout")
+@open_to_all
 def logout() -> ResponseReturnValue:
     """End the session."""
     visitor.log_out()

@@ -6,12 +6,14 @@ from flask import Blueprint, Response
 
 from authsvc.core import metrics
 from authsvc.core.endings import Endings
+from authsvc.web.access import open_to_all
 from authsvc.web.request import services
 
 bp = Blueprint("metrics", __name__)
 
 
 @bp.get("/metrics")
+@open_to_all
 def show() -> Response:
     """Every metric."""
     found = services()

@@ -3,7 +3,8 @@
 from flask import Blueprint, Response, make_response, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
-from authsvc.errors import NotFound
+from authsvc.errors import NotFound, say
+from authsvc.web.access import open_to_all
 from authsvc.web.forms import local
 from authsvc.web.language import COOKIE, LANGUAGES
 from authsvc.web.request import docker_host, services
@@ -12,6 +13,7 @@ bp = Blueprint("site", __name__, static_folder="static", static_url_path="/stati
 
 
 @bp.get("/")
+@open_to_all
 def home() -> str:
     """What this is and how to log in with docker."""
     settings = services().settings
@@ -25,6 +27,7 @@ def home() -> str:
 
 
 @bp.get("/ca")
+@open_to_all
 def trust() -> str:
     """How docker is told to trust the self-signed certificate."""
     _ca_pem()
@@ -32,6 +35,7 @@ def trust() -> str:
 
 
 @bp.get("/ca.crt")
+@open_to_all
 def certificate() -> Response:
     """The certificate of the self-signed CA."""
     response = make_response(_ca_pem())
@@ -41,10 +45,11 @@ def certificate() -> Response:
 
 
 @bp.get("/language/<code>")
+@open_to_all
 def language(code: str) -> ResponseReturnValue:
     """Choose the language, and go back to where it was chosen."""
     if code not in LANGUAGES:
-        raise NotFound("there is no such language")
+        raise NotFound(say("there is no such language"))
     response = redirect(local(request.args.get("next", "/")), 303)
     response.set_cookie(COOKIE, code, max_age=365 * 86_400, httponly=True, samesite="Lax")
     return response
@@ -53,5 +58,5 @@ def language(code: str) -> ResponseReturnValue:
 def _ca_pem() -> bytes:
     settings = services().settings
     if not settings.tls.self_signed:
-        raise NotFound("this service has no self-signed certificate")
+        raise NotFound(say("this service has no self-signed certificate"))
     return (settings.paths.tls / "ca.crt").read_bytes()

@@ -10,6 +10,7 @@ from authsvc.core.login import Credentials
 from authsvc.core.tokens import Grant, TokenRequest
 from authsvc.errors import Invalid
 from authsvc.web import attempts
+from authsvc.web.access import open_to_all
 from authsvc.web.request import basic_credentials, origin, services
 
 bp = Blueprint("token", __name__)
@@ -20,6 +21,7 @@ ANONYMOUS_SECONDS = "5"
 
 
 @bp.get(PATH, strict_slashes=False)
+@open_to_all
 def get() -> Response:
     """A token for what is asked and allowed. `account` is a client's hint and decides nothing."""
     asked = request.args
@@ -34,6 +36,7 @@ def get() -> Response:
 
 
 @bp.post(PATH, strict_slashes=False)
+@open_to_all
 def post() -> Response:
     """The OAuth2 form: `password` and `refresh_token` grants (RFC 6749, 4.3 and 6)."""
     form = request.form

@@ -17,11 +17,13 @@ from authsvc.core import sessions
 from authsvc.core.sessions import Begin, Visit
 from authsvc.db.engine import Session
 from authsvc.domain.permissions import Credential
-from authsvc.errors import NotFound, Unauthenticated
+from authsvc.errors import NotFound, Unauthenticated, say
 from authsvc.web.request import is_from_program, is_over_tls, origin, services
 
 NAME, SECURE_NAME = "authsvc", "__Host-authsvc"
-_SECRET = "session"
+_SECRET, _PROVED = "session", "proved"
+FRESH_SECONDS = 300
+"""How long after somebody was proved what is grave needs no new proof."""
 
 
 class Cookie(SecureCookieSessionInterface):
@@ -92,7 +94,7 @@ def required() -> Visit:
     """
     visit = current()
     if visit is None:
-        raise Unauthenticated("log in first")
+        raise Unauthenticated(say("log in first"))
     return visit
 
 
@@ -120,6 +122,17 @@ def log_in(name: str, version: int, via: Credential, how: str) -> None:
     secret = services().retried(begin)
     session.clear()
     session[_SECRET] = secret
+    prove()
+
+
+def prove() -> None:
+    """Remember that whoever is logged in was proved just now."""
+    session[_PROVED] = int(time.time())
+
+
+def is_fresh() -> bool:
+    """Whether whoever is logged in was proved a moment ago."""
+    return int(time.time()) - int(session.get(_PROVED, 0)) < FRESH_SECONDS
 
 
 def log_out() -> None:

@@ -2,6 +2,7 @@ import pytest
 
 from authsvc import errors
 from authsvc.errors import AppError, Invalid, Misconfigured, TooMany, Unavailable
+from authsvc.web.access import open_to_all
 from authsvc.web.errors import STATUS
 
 MACHINES = ["/service/nothing", "/api/nothing", "/api/v2.0/nothing", "/v2/nothing"]
@@ -12,6 +13,7 @@ def failing(app):
     """A client of an application that raises what it is told, at `/api/fail` and `/fail`."""
     told: list[BaseException] = []
 
+    @open_to_all
     def fail() -> str:
         raise told[-1]
 

@@ -15,7 +15,7 @@ from authsvc.web.language import LANGUAGES, moment
 
 WEB = Path(authsvc.__file__).parent / "web"
 CHINESE = WEB / "translations" / "zh" / "LC_MESSAGES"
-KEYWORDS = {**DEFAULT_KEYWORDS, "lazy_gettext": None}
+KEYWORDS = {**DEFAULT_KEYWORDS, "lazy_gettext": None, "say": None}
 ENGLISH_TITLE, CHINESE_TITLE = "Log in with docker", "使用 docker 登录"
 
 
@@ -29,7 +29,9 @@ def compiled(file) -> dict[str, str]:
 
 
 def in_pages() -> set[str]:
-    found = extract_from_dir(str(WEB), [("**/templates/**.html", "jinja2"), ("**.py", "python")], keywords=KEYWORDS)
+    found = extract_from_dir(
+        str(WEB.parent), [("**/templates/**.html", "jinja2"), ("**.py", "python")], keywords=KEYWORDS
+    )
     return {message for _file, _line, message, _comments, _context in found}
 
 
