@@ -39,6 +39,8 @@ UNGUARDED = {
     "audit.refused_login": "writes down whoever was not let in",
     "onboarding.add": "belongs to a login that a source just vouched for, or to a use case that asked the table",
     "onboarding.refresh": "the same",
+    "projects.get_visible": "is a guard, too: what an actor may know of",
+    "projects.list_page": "has what an actor may know of, and nothing else",
     "refresh_tokens.add": "belongs to a login that was just proved",
     "refresh_tokens.replace": "belongs to a refresh that was just proved",
     "refresh_tokens.revoke_family": "answers a token that came back after its end, whoever shows it",

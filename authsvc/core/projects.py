@@ -2,20 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from sqlalchemy import Select, func, or_, select
 from sqlalchemy import delete as sql_delete
-from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from authsvc.core import audit
+from authsvc.core import audit, pages
+from authsvc.core.pages import Asked, Page
 from authsvc.core.rights import facts, require
 from authsvc.db.tables import Member, Project, ReservedName
 from authsvc.domain import names
-from authsvc.domain.permissions import Actor, Right
+from authsvc.domain.permissions import LIST_PROJECTS, Actor, Right, sight
 from authsvc.errors import AlreadyExists, Conflict, NotFound
 
-CREATE, LIST = Right("project", "create"), Right("project", "list")
+CREATE, LIST = Right("project", "create"), LIST_PROJECTS
 UPDATE, DELETE = Right("project", "update"), Right("project", "delete")
 REGISTRY_LEEWAY = 60
 """Seconds for which distribution honours a token beyond its end."""
@@ -53,12 +55,13 @@ class DeleteProject:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A project and how many members it has."""
+    """A project, how many members it has, and which roles whoever asked has there, be it for some repositories."""
 
     name: str
     public: bool
     members: int
     created_at: int
+    roles: tuple[str, ...] = ()
 
 
 def add(session: Session, actor: Actor, command: AddProject, now: int) -> Project:
@@ -99,12 +102,39 @@ def find(session: Session, name: str) -> Project | None:
     return session.scalar(select(Project).where(Project.name == name))
 
 
+def get_visible(session: Session, actor: Actor, name: str) -> Project:
+    """The project of that name, for somebody who may know of it.
+
+    Raises:
+        NotFound: there is none, or none that the actor may know of: nobody can tell the one from the other.
+    """
+    project = find(session, name)
+    if project is None or not sight(actor).includes(facts(project)):
+        raise NotFound(f"there is no project {name}")
+    return project
+
+
 def list_all(session: Session, actor: Actor) -> Sequence[Listed]:
     """Every project, by name."""
     require(actor, LIST)
-    members = select(func.count(Member.id)).where(Member.project_id == Project.id).scalar_subquery()
-    rows = session.execute(select(Project, members.label("members")).order_by(Project.name))
-    return [Listed(row.Project.name, row.Project.public, row.members, row.Project.created_at) for row in rows]
+    return [_listed(actor, *row) for row in session.execute(_with_members().order_by(Project.name))]
+
+
+def list_page(session: Session, actor: Actor, asked: Asked, public: bool | None = None) -> Page[Listed]:
+    """The projects that the actor may know of, by `name` or `created`.
+
+    Args:
+        public: the public ones or the private ones alone; None for both.
+    """
+    seen, wanted = sight(actor), _with_members()
+    if not seen.every:
+        mine = Project.name.in_(seen.names)
+        wanted = wanted.where(or_(mine, Project.public) if seen.public else mine)
+    if public is not None:
+        wanted = wanted.where(Project.public.is_(public))
+    if asked.text:
+        wanted = wanted.where(pages.contains(Project.name, asked.text))
+    return pages.read(session, wanted, asked, _SORTS, lambda row: _listed(actor, *row))
 
 
 def set_public(session: Session, actor: Actor, command: SetPublic, now: int) -> Project:
@@ -113,7 +143,7 @@ def set_public(session: Session, actor: Actor, command: SetPublic, now: int) -> 
     Raises:
         NotFound: there is no such project.
     """
-    project = get(session, command.name)
+    project = get_visible(session, actor, command.name)
     require(actor, UPDATE, facts(project))
     project.public = command.public
     audit.record(session, actor, "project.set", project.name, now, detail="public" if command.public else "private")
@@ -127,7 +157,7 @@ def delete(session: Session, actor: Actor, command: DeleteProject, now: int) -> 
         NotFound: there is no such project.
         Conflict: it is the root project.
     """
-    project = get(session, command.name)
+    project = get_visible(session, actor, command.name)
     require(actor, DELETE, facts(project))
     if project.name == command.root_project:
         raise Conflict(f"{project.name} is the root project: repositories without a slash belong to it")
@@ -135,6 +165,18 @@ def delete(session: Session, actor: Actor, command: DeleteProject, now: int) -> 
     until = now + command.token_lifetime + REGISTRY_LEEWAY
     session.merge(ReservedName(name=project.name, until=until))
     audit.record(session, actor, "project.delete", project.name, now)
+
+
+_SORTS: pages.Sorts = {"name": (Project.name,), "created": (Project.created_at, Project.name)}
+
+
+def _with_members() -> Select[Any]:
+    return select(Project, select(func.count(Member.id)).where(Member.project_id == Project.id).scalar_subquery())
+
+
+def _listed(actor: Actor, project: Project, members: int) -> Listed:
+    roles = tuple(sorted({grant.role for grant in actor.grants if grant.project == project.name}))
+    return Listed(project.name, project.public, members, project.created_at, roles)
 
 
 def _refuse_reserved(session: Session, name: str, now: int) -> None:

@@ -69,20 +69,19 @@ def get_user_actor(session: Session, name: str, via: Credential, now: int) -> Ac
     if user is None:
         raise NotFound(f"there is no user {name}")
     mine = select(tables.GroupUser.group_id).where(tables.GroupUser.user_id == user.id)
+    member = tables.Member
     held = (
-        select(tables.Project.name, tables.Member, tables.Group.name.label("group"))
-        .join(tables.Member, tables.Member.project_id == tables.Project.id)
-        .outerjoin(tables.Group, tables.Group.id == tables.Member.group_id)
-        .where(or_(tables.Member.user_id == user.id, tables.Member.group_id.in_(mine)))
+        select(tables.Project.name, member.role, member.pattern, member.ends_at, tables.Group.name.label("group"))
+        .join(member, member.project_id == tables.Project.id)
+        .outerjoin(tables.Group, tables.Group.id == member.group_id)
+        .where(or_(member.user_id == user.id, member.group_id.in_(mine)))
+        .where(or_(member.ends_at.is_(None), member.ends_at > now))
     )
-    grants = [_grant(session, *row) for row in session.execute(held)]
+    rows = session.execute(held).all()
+    given = {role: rights_of(session, role) for role in {row.role for row in rows}}
+    grants = [Grant(row.role, given[row.role], row.name, row.pattern, row.ends_at, row.group or "") for row in rows]
     role = Role.SYSTEM_ADMIN if user.admin or user.admin_by_source else Role.USER
-    return Actor(name, via, role, tuple(grant for grant in grants if not grant.is_over(now)))
-
-
-def _grant(session: Session, project: str, member: tables.Member, group: str | None) -> Grant:
-    rights = rights_of(session, member.role)
-    return Grant(member.role, rights, project, member.pattern, member.ends_at, group or "")
+    return Actor(name, via, role, tuple(grants))
 
 
 def rights_of(session: Session, role: str) -> frozenset[Right]:

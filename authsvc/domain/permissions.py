@@ -194,7 +194,7 @@ SYSTEM: Mapping[Role, frozenset[Right]] = {
 """What a role may do outside any project."""
 
 PULL, PUSH, DELETE = Right("repository", "pull"), Right("repository", "push"), Right("artifact", "delete")
-CATALOG = Right("catalog", "read")
+CATALOG, LIST_PROJECTS = Right("catalog", "read"), Right("project", "list")
 
 DOCKER: Mapping[str, Right] = {"pull": PULL, "push": PUSH, "delete": DELETE}
 """Which right each action of a `repository` scope needs (Harbor's token service grants the same)."""
@@ -379,6 +379,33 @@ def _rows(actor: Actor, project: Project | None, repository: str | None) -> Iter
             yield Because.GRANT, grant
     if project.public:
         yield Because.PUBLIC_PROJECT, Grant(Role.VISITOR, PROJECT[Role.VISITOR], project.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """The projects that an actor may know of: every one, or those named and perhaps the public ones."""
+
+    every: bool
+    names: frozenset[str]
+    public: bool
+
+    def includes(self, project: Project) -> bool:
+        """Whether the actor may know that this project exists."""
+        return self.every or project.name in self.names or (self.public and project.public)
+
+
+def sight(actor: Actor) -> Sight:
+    """Which projects exist for an actor: those where any right is theirs, be it for some of the repositories.
+
+    Whoever may list projects outside of all (`project:list`) sees every one.
+    """
+    useful = CREDENTIALS[actor.via] & actor.limit.rights if actor.limit else CREDENTIALS[actor.via]
+    held = [grant for grant in (_EVERYWHERE[actor.system], *actor.grants) if grant.rights & useful]
+    return Sight(
+        every=bool(decide(actor, LIST_PROJECTS)) or any(grant.project is None for grant in held),
+        names=frozenset(grant.project for grant in held if grant.project is not None),
+        public=bool(PROJECT[Role.VISITOR] & useful),
+    )
 
 
 def _refusal(actor: Actor, right: Right, repository: str | None) -> Because | None:

@@ -1,11 +1,14 @@
 import pytest
 from sqlalchemy import select
 
-from authsvc.core import projects
+from authsvc.core import members, projects, rights
+from authsvc.core.pages import Asked
 from authsvc.core.projects import AddProject, DeleteProject, SetPublic
 from authsvc.db.engine import transaction
 from authsvc.db.tables import AuditEvent, Member
+from authsvc.domain.permissions import ANONYMOUS, Credential
 from authsvc.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
+from tests.factories import make_project
 
 LIFETIME = 300
 
@@ -129,3 +132,65 @@ def test_no_project_cannot_be_changed(session, root, now, verb, command):
 def test_who_has_no_right_is_refused(session, cast, request, who, verb, arguments):
     with pytest.raises(Forbidden, match=f"{who} may not"):
         verb(session, request.getfixturevalue(who), *arguments)
+
+
+def seen(session, actor, asked: Asked | None = None, **filters) -> list[str]:
+    return [row.name for row in projects.list_page(session, actor, asked or Asked(), **filters).rows]
+
+
+@pytest.mark.parametrize(
+    ("who", "names"),
+    [("root", ["acme", "library", "open"]), ("alice", ["acme", "open"]), ("charlie", ["open"])],
+)
+def test_everybody_sees_their_own_projects_and_the_public_ones(session, cast, request, who, names):
+    assert seen(session, request.getfixturevalue(who)) == names
+
+
+def test_whoever_is_not_logged_in_sees_the_public_ones(session, cast):
+    assert seen(session, ANONYMOUS) == ["open"]
+
+
+@pytest.mark.parametrize(("pattern", "at", "names"), [("acme/web", 5, ["acme", "open"]), ("", 10, ["open"])])
+def test_a_limited_role_shows_its_project_until_it_ends(session, cast, root, pattern, at, names):
+    command = members.SetMember(project="acme", user="charlie", role="guest", pattern=pattern, ends_at=10)
+    members.set_role(session, root, command, 0)
+    charlie = rights.get_user_actor(session, "charlie", Credential.SESSION, at)
+    assert seen(session, charlie) == names
+
+
+def test_a_listed_project_has_the_roles_of_whoever_asks(session, cast, bob):
+    acme, shown = projects.list_page(session, bob, Asked()).rows
+    assert (acme.roles, acme.members, shown.roles) == (("developer",), 2, ())
+
+
+@pytest.mark.parametrize(("public", "names"), [(True, ["open"]), (False, ["acme"])])
+def test_public_and_private_projects_are_told_apart(session, cast, bob, public, names):
+    assert seen(session, bob, public=public) == names
+
+
+def test_a_text_that_is_in_no_name_finds_nothing_of_others(session, cast, charlie):
+    assert [seen(session, charlie, Asked(text=text)) for text in ("ACM", "PEN", "_", "%")] == [[], ["open"], [], []]
+
+
+def test_projects_are_listed_by_when_they_were_made(session, cast, root):
+    make_project(session, "a-new-one", created_at=7)
+    assert seen(session, root, Asked(sort="-created", size=1)) == ["a-new-one"]
+
+
+@pytest.mark.parametrize("name", ["acme", "nowhere", "library"])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        projects.get_visible,
+        lambda session, actor, name: projects.set_public(session, actor, SetPublic(name=name, public=True), 0),
+        lambda session, actor, name: projects.delete(session, actor, deletion(name), 0),
+    ],
+)
+def test_a_stranger_cannot_tell_whether_a_project_exists(session, cast, charlie, verb, name):
+    with pytest.raises(NotFound) as refused:
+        verb(session, charlie, name)
+    assert str(refused.value) == f"there is no project {name}"
+
+
+def test_a_member_gets_their_project(session, cast, bob):
+    assert projects.get_visible(session, bob, "acme").name == "acme"

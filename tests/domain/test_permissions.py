@@ -28,6 +28,7 @@ from authsvc.domain.permissions import (
     Right,
     Role,
     decide,
+    sight,
 )
 from tests.factories import make_grant
 
@@ -456,3 +457,42 @@ def test_notary_has_no_catalog():
 @pytest.mark.parametrize(("name", "asked"), [("catalog", "pull"), ("other", "*"), ("", "*")])
 def test_a_catalog_scope_is_never_upgraded(name, asked):
     assert permissions.catalog_actions(someone(admin=True), REGISTRY, name, frozenset({asked})) == []
+
+
+SECRET, SHOWN = Project("acme", public=False), Project("open", public=True)
+
+
+@pytest.mark.parametrize(
+    ("actor", "seen"),
+    [
+        (Actor("root", Credential.SESSION, Role.SYSTEM_ADMIN), (True, True)),
+        (Actor("charlie", Credential.SESSION, Role.USER), (False, True)),
+        (permissions.ANONYMOUS, (False, True)),
+        (Actor("bob", Credential.SESSION, Role.USER, (make_grant("acme", Role.LIMITED_GUEST),)), (True, True)),
+        (Actor("bob", Credential.SESSION, Role.USER, (make_grant("acme", Role.GUEST, "acme/web"),)), (True, True)),
+        (Actor("bob", Credential.SESSION, Role.USER, (make_grant("open", Role.GUEST),)), (False, True)),
+        (Actor("ci", Credential.ROBOT, Role.EVERYONE, (Grant("robot", frozenset({PULL}), None),)), (True, True)),
+        (Actor("ci", Credential.ROBOT, Role.EVERYONE), (False, True)),
+        (
+            Actor("ci", Credential.ROBOT, Role.EVERYONE, system_rights=frozenset({Right("project", "list")})),
+            (True, True),
+        ),
+        (
+            Actor(
+                "ci", Credential.ACCESS_TOKEN, Role.USER, (make_grant("acme", Role.GUEST),), limit=Limit(frozenset())
+            ),
+            (False, False),
+        ),
+    ],
+)
+def test_a_project_exists_for_whoever_has_a_right_there(actor, seen):
+    assert tuple(map(sight(actor).includes, (SECRET, SHOWN))) == seen
+
+
+@pytest.mark.parametrize("role", [*MEMBER_ROLES, Role.VISITOR, Role.USER, Role.EVERYONE, Role.SYSTEM_ADMIN])
+@pytest.mark.parametrize("via", Credential)
+@pytest.mark.parametrize("project", [SECRET, SHOWN])
+def test_what_exists_for_somebody_is_where_the_table_gives_them_a_right(role, via, project):
+    actor = Actor("bob", via, Role.USER, (Grant(role, PROJECT[role], "acme", "acme/web"),))
+    may = [decide(actor, right, project, "acme/web") for right in permissions.ROLE_RIGHTS]
+    assert sight(actor).includes(project) is any(may)

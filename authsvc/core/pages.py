@@ -1,0 +1,102 @@
+"""Pages of lists: what somebody asks of one, brought within bounds, and the rows that the database has there.
+
+What a page is asked for comes out of an address, so nothing here is an error: what cannot be is brought to what can.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import ColumnElement, Select, and_, func
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+T = TypeVar("T")
+DEFAULT_SIZE, MAX_SIZE = 50, 200
+MAX_TEXT = 255
+_BEYOND = "\U0010ffff"
+"""A character that no other comes after, in all collations."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What somebody asks of a list.
+
+    Args:
+        text: what a name must have in it; "" for all.
+        sort: what to sort by, with `-` in front for the other way round; anything else means the list's own order.
+        page: counted from 1.
+        size: rows on a page.
+    """
+
+    text: str = ""
+    sort: str = ""
+    page: int = 1
+    size: int = DEFAULT_SIZE
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Some rows of a list, and where they stand in it.
+
+    Args:
+        total: the rows on all pages.
+        page: which one this is, counted from 1.
+        pages: how many there are, 1 at least.
+    """
+
+    rows: Sequence[T]
+    total: int
+    page: int
+    pages: int
+
+
+Sorts = Mapping[str, tuple[ColumnElement[Any] | InstrumentedAttribute[Any], ...]]
+"""The columns of each order that a list can be had in; the last one tells all rows apart, the first is its own."""
+
+
+def read(session: Session, wanted: Select[Any], asked: Asked, sorts: Sorts, show: Callable[[Any], T]) -> Page[T]:
+    """A page of what a statement finds, in one of the orders that there are.
+
+    Args:
+        wanted: without order, grouping or limit.
+        show: makes of a row what the page has.
+    """
+    total = session.scalar(wanted.with_only_columns(func.count(), maintain_column_froms=True)) or 0
+    empty: Page[T] = _place(asked, total)
+    size = _size(asked)
+    rows = wanted.order_by(*_order(asked.sort, sorts)).limit(size).offset((empty.page - 1) * size)
+    return replace(empty, rows=[show(row) for row in session.execute(rows)])
+
+
+def cut(rows: Sequence[T], asked: Asked) -> Page[T]:
+    """A page of rows that are here already."""
+    empty: Page[T] = _place(asked, len(rows))
+    start = (empty.page - 1) * _size(asked)
+    return replace(empty, rows=rows[start : start + _size(asked)])
+
+
+def contains(column: InstrumentedAttribute[str], text: str) -> ColumnElement[bool]:
+    """Whether a name has a text in it, whatever the case of its letters (on SQLite, of those of ASCII)."""
+    return column.icontains(text[:MAX_TEXT], autoescape=True)
+
+
+def begins(column: InstrumentedAttribute[str], text: str) -> ColumnElement[bool]:
+    """Whether a name begins with a text, letter by letter: asked so that an index answers on both databases."""
+    return and_(column >= text, column < text + _BEYOND)
+
+
+def _place(asked: Asked, total: int) -> Page[Any]:
+    pages = max(1, -(-total // _size(asked)))
+    return Page((), total, min(max(1, asked.page), pages), pages)
+
+
+def _size(asked: Asked) -> int:
+    return min(max(1, asked.size), MAX_SIZE)
+
+
+def _order(sort: str, sorts: Sorts) -> list[Any]:
+    falls = sort.startswith("-")
+    columns = sorts.get(sort.removeprefix("-"))
+    if columns is None:
+        return list(next(iter(sorts.values())))
+    return [column.desc() for column in columns] if falls else list(columns)
