@@ -17,13 +17,16 @@ from authsvc.web import (
     headers,
     health,
     language,
+    lists,
     login,
     menu,
     metrics,
     site,
     token,
     visitor,
+    words,
 )
+from authsvc.web.admin import projects
 from authsvc.web.gunicorn import child_exit, pre_fork
 
 __all__ = ["child_exit", "create_app", "pre_fork"]
@@ -53,6 +56,8 @@ def create_app(built: Services | None = None) -> Flask:
     forms.register(app)
     access.register(app)
     menu.register(app)
-    for blueprint in (token.bp, events.bp, health.bp, metrics.bp, site.bp, login.bp, account.bp):
+    lists.register(app)
+    words.register(app)
+    for blueprint in (token.bp, events.bp, health.bp, metrics.bp, site.bp, login.bp, account.bp, projects.bp):
         app.register_blueprint(blueprint)
     return app

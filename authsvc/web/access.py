@@ -15,14 +15,13 @@ from flask.typing import ResponseReturnValue
 
 from authsvc.core import rights
 from authsvc.core.login import Credentials
-from authsvc.domain.permissions import ANONYMOUS, Actor, Project, Right, decide
+from authsvc.domain.permissions import ANONYMOUS, Actor, Project, Right, decide, sight
 from authsvc.errors import AppError, Forbidden, NotFound, Unauthenticated, say
 from authsvc.web import errors, visitor
 from authsvc.web.forms import FIELD, local
 from authsvc.web.request import origin, services
 
 V = TypeVar("V", bound=Callable[..., object])
-READ = Right("project", "read")
 PASSWORD = "confirm_password"
 _ACCESS = "authsvc_access"
 
@@ -46,7 +45,10 @@ def needs(right: Right, *, fresh: bool = False) -> Callable[[V], V]:
 
 
 def open_to_all(view: V) -> V:
-    """Let everybody in; what is behind the view asks for credentials of its own, or shows nothing that is anybody's."""
+    """Let everybody in, but to a project only those who may know of it.
+
+    What is behind such a view asks for credentials of its own, or shows what is there for whoever came.
+    """
     return _marked(Access(None))(view)
 
 
@@ -100,9 +102,9 @@ def _check() -> ResponseReturnValue | None:
     access = of(current_app, request.endpoint)
     if access is None:
         raise Forbidden(say("nobody may use this"))
+    where = _project(_actor())
     if access.right is None:
         return None
-    where = _project(_actor())
     if not decide(_actor(), access.right, where):
         if visitor.current() is None:
             raise Unauthenticated(say("log in first"))
@@ -116,7 +118,7 @@ def _project(actor: Actor) -> Project | None:
         return None
     with services().reading() as unit:
         found = rights.find_project(unit, name)
-    if found is None or not decide(actor, READ, found):
+    if found is None or not sight(actor).includes(found):
         if visitor.current() is None:
             raise Unauthenticated(say("log in first"))
         raise NotFound(say("there is no project %(name)s", name=name[:100]))

@@ -102,7 +102,10 @@ def test_a_name_that_is_taken_is_told_beside_its_field(bobs, built, root):
 
 
 def test_a_wrong_value_is_told_in_chinese_too(bobs):
-    assert "请从 pull, push, delete, catalog 中选择" in bobs.post("/account/tokens", {"Accept-Language": "zh"}, name="x", days="1").text
+    assert (
+        "请从 pull, push, delete, catalog 中选择"
+        in bobs.post("/account/tokens", {"Accept-Language": "zh"}, name="x", days="1").text
+    )
 
 
 def test_a_revoked_token_is_refused(bobs, client):

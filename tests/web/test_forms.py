@@ -5,7 +5,15 @@ import pytest
 from authsvc.web.forms import local
 
 STALE = "this form is too old or comes from another site"
-FORMS = ["/login", "/logout", "/confirm", "/account/tokens", "/account/tokens/revoke", "/account/sessions/1/end", "/nothing"]
+FORMS = [
+    "/login",
+    "/logout",
+    "/confirm",
+    "/account/tokens",
+    "/account/tokens/revoke",
+    "/account/sessions/1/end",
+    "/nothing",
+]
 
 
 def test_no_form_of_the_site_is_missing_here(app):

@@ -1,0 +1,92 @@
+"""What pages call roles, resources and actions, in both languages."""
+
+from collections.abc import Collection
+
+from flask import Flask
+from flask_babel import gettext, lazy_gettext
+
+from authsvc.domain.permissions import DELETE, PULL, PUSH, Right, Role
+
+ROLES = {
+    Role.PROJECT_ADMIN: lazy_gettext("Project administrator"),
+    Role.MAINTAINER: lazy_gettext("Maintainer"),
+    Role.DEVELOPER: lazy_gettext("Developer"),
+    Role.GUEST: lazy_gettext("Guest"),
+    Role.LIMITED_GUEST: lazy_gettext("Limited guest"),
+    Role.VISITOR: lazy_gettext("Visitor of a public project"),
+    Role.USER: lazy_gettext("Anybody with an account"),
+    Role.EVERYONE: lazy_gettext("Anybody"),
+    Role.SYSTEM_ADMIN: lazy_gettext("System administrator"),
+}
+
+HEADLINES = {
+    PULL: lazy_gettext("pull"),
+    PUSH: lazy_gettext("push"),
+    DELETE: lazy_gettext("delete images"),
+    Right("tag", "delete"): lazy_gettext("delete tags"),
+    Right("member", "list"): lazy_gettext("see who is a member"),
+    Right("member", "create"): lazy_gettext("give roles"),
+    Right("robot", "create"): lazy_gettext("make robots"),
+    Right("log", "list"): lazy_gettext("read the audit log"),
+    Right("project", "update"): lazy_gettext("change the project"),
+}
+"""The rights that people ask about, the first one first."""
+
+ACTIONS = {
+    "create": lazy_gettext("create"),
+    "read": lazy_gettext("read"),
+    "update": lazy_gettext("change"),
+    "delete": lazy_gettext("delete"),
+    "list": lazy_gettext("list"),
+    "pull": lazy_gettext("pull"),
+    "push": lazy_gettext("push"),
+    "stop": lazy_gettext("stop"),
+    "operate": lazy_gettext("run"),
+}
+
+RESOURCES = {
+    "accessory": lazy_gettext("Signatures and attachments"),
+    "artifact": lazy_gettext("Images"),
+    "artifact-addition": lazy_gettext("Build history of images"),
+    "artifact-label": lazy_gettext("Labels on images"),
+    "configuration": lazy_gettext("Settings"),
+    "export-cve": lazy_gettext("Export of vulnerabilities"),
+    "immutable-tag": lazy_gettext("Immutable tags"),
+    "label": lazy_gettext("Labels"),
+    "log": lazy_gettext("Audit log"),
+    "member": lazy_gettext("Members"),
+    "metadata": lazy_gettext("Properties of the project"),
+    "notification-policy": lazy_gettext("Notifications"),
+    "permission": lazy_gettext("Explanations of rights"),
+    "preheat-policy": lazy_gettext("Preheating"),
+    "project": lazy_gettext("Project"),
+    "quota": lazy_gettext("Quota"),
+    "repository": lazy_gettext("Repositories"),
+    "robot": lazy_gettext("Robots"),
+    "sbom": lazy_gettext("Bills of materials"),
+    "scan": lazy_gettext("Scans"),
+    "scanner": lazy_gettext("Scanners"),
+    "tag": lazy_gettext("Tags"),
+    "tag-retention": lazy_gettext("Retention of tags"),
+}
+
+
+def register(app: Flask) -> None:
+    """Give the templates of `app` the words."""
+    app.jinja_env.filters.update(role_name=role_name, in_words=in_words, right_name=right_name)
+
+
+def role_name(role: str) -> str:
+    """A built-in role's name in the page's language; a custom role's as it was given."""
+    return str(ROLES[Role(role)]) if role in set(Role) else role
+
+
+def right_name(right: Right) -> str:
+    """A right in words, such as `Tags: delete`."""
+    resource, action = RESOURCES.get(right.resource, right.resource), ACTIONS.get(right.action, right.action)
+    return str(HEADLINES.get(right) or f"{resource}: {action}")
+
+
+def in_words(rights: Collection[Right]) -> str:
+    """What rights come to, as far as people ask about it."""
+    return str(gettext(", ")).join(str(words) for right, words in HEADLINES.items() if right in rights)
