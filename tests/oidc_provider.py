@@ -7,7 +7,6 @@ import json
 import shutil
 import ssl
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -83,7 +82,7 @@ def running(
     port = servers.free_port()
     issuer = f"https://127.0.0.1:{port}"
     shutil.copy(_SCRIPT, directory)
-    (directory / "node_modules").symlink_to(_installed() / "node_modules")
+    (directory / "node_modules").symlink_to(servers.npm_package("oidc-provider", VERSION))
     authority = certificates.make_ca("provider", int(time.time()))
     pair = certificates.make_server(authority, ["127.0.0.1"], int(time.time()))
     files = {name: directory / name for name in ("ca.crt", "server.crt", "server.key", "settings.json")}
@@ -109,22 +108,3 @@ def _answers(issuer: str, ca: Path) -> bool:
         return httpx.get(f"{issuer}/.well-known/openid-configuration", verify=tls).status_code == 200
     except httpx.TransportError:
         return False
-
-
-def _installed() -> Path:
-    """Where npm has put the library; another process may do the same at the same time."""
-    place = servers.ROOT / "build" / f"oidc-provider-{VERSION}"
-    if not place.exists():
-        place.parent.mkdir(exist_ok=True)
-        made = Path(tempfile.mkdtemp(dir=place.parent))
-        options = ("--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(made))
-        servers.npm("install", *options, f"oidc-provider@{VERSION}")
-        _put(made, place)
-    return place
-
-
-def _put(made: Path, place: Path) -> None:
-    try:
-        made.rename(place)
-    except OSError:
-        shutil.rmtree(made)

@@ -120,16 +120,19 @@ def list_all(session: Session, actor: Actor) -> Sequence[Listed]:
     return [_listed(actor, *row) for row in session.execute(_with_members().order_by(Project.name))]
 
 
-def list_page(session: Session, actor: Actor, asked: Asked, public: bool | None = None) -> Page[Listed]:
+def list_page(
+    session: Session, actor: Actor, asked: Asked, public: bool | None = None, *, mine: bool = False
+) -> Page[Listed]:
     """The projects that the actor may know of, by `name` or `created`.
 
     Args:
         public: the public ones or the private ones alone; None for both.
+        mine: whether to leave out those that are there for everybody.
     """
     seen, wanted = sight(actor), _with_members()
     if not seen.every:
-        mine = Project.name.in_(seen.names)
-        wanted = wanted.where(or_(mine, Project.public) if seen.public else mine)
+        named = Project.name.in_(seen.names)
+        wanted = wanted.where(or_(named, Project.public) if seen.public and not mine else named)
     if public is not None:
         wanted = wanted.where(Project.public.is_(public))
     if asked.text:

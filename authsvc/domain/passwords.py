@@ -5,6 +5,8 @@ import unicodedata
 from authsvc.errors import Invalid, say
 
 MAX_BYTES = 1024
+_ESTIMATED = 72
+"""As many characters are looked at for an estimate, which takes the longer the more there are."""
 
 
 def normalize(password: str) -> str:
@@ -30,3 +32,10 @@ def check(password: str, *, name: str, min_length: int) -> None:
         raise Invalid({"password": say("this is one of the passwords that are tried first; choose another")})
     if name in plain.casefold() and len(plain) < len(name) + min_length:
         raise Invalid({"password": say("too close to the user name")})
+
+
+def strength(password: str, name: str) -> int:
+    """How hard a password is to guess, from 0 to 4, as zxcvbn estimates it. A hint and no rule."""
+    from zxcvbn import zxcvbn  # noqa: PLC0415 (as above)
+
+    return int(zxcvbn(normalize(password)[:_ESTIMATED], [name])["score"]) if password else 0

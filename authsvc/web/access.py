@@ -15,7 +15,7 @@ from flask.typing import ResponseReturnValue
 
 from authsvc.core import rights
 from authsvc.core.login import Credentials
-from authsvc.domain.permissions import ANONYMOUS, Actor, Project, Right, decide, sight
+from authsvc.domain.permissions import ANONYMOUS, PROJECT, Actor, Project, Right, Role, decide, sight
 from authsvc.errors import AppError, Forbidden, NotFound, Unauthenticated, say
 from authsvc.web import errors, visitor
 from authsvc.web.forms import FIELD, local
@@ -68,7 +68,7 @@ def of(app: Flask, endpoint: str) -> Access | None:
 
 def register(app: Flask) -> None:
     """Ask at every route of `app`, and give its templates `may`."""
-    app.jinja_env.globals["may"] = may
+    app.jinja_env.globals.update(may=may, rights_in=rights_in)
     app.before_request(_check)
 
 
@@ -76,6 +76,13 @@ def may(endpoint: str, project: Project | None = None) -> bool:
     """Whether the visitor would be let in at a route, so that pages offer nothing else."""
     access = of(current_app, endpoint)
     return access is not None and (access.right is None or bool(decide(_actor(), access.right, project)))
+
+
+def rights_in(project: Project) -> frozenset[Right]:
+    """What the visitor's roles give them in a project, be it for some of its repositories."""
+    actor = _actor()
+    held = [grant.rights for grant in actor.grants if grant.project in (None, project.name)]
+    return frozenset().union(PROJECT[actor.system], *held, PROJECT[Role.VISITOR] if project.public else ())
 
 
 def project() -> Project:

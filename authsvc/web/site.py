@@ -3,19 +3,24 @@
 from flask import Blueprint, Response, make_response, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
+from authsvc.core import projects
+from authsvc.core.pages import Asked, Page
+from authsvc.core.projects import Listed
 from authsvc.errors import NotFound, say
+from authsvc.web import visitor
 from authsvc.web.access import open_to_all
 from authsvc.web.forms import local
 from authsvc.web.language import COOKIE, LANGUAGES
 from authsvc.web.request import docker_host, services
 
+MOST_PROJECTS = 12
 bp = Blueprint("site", __name__, static_folder="static", static_url_path="/static")
 
 
 @bp.get("/")
 @open_to_all
 def home() -> str:
-    """What this is and how to log in with docker."""
+    """What this is and how to log in with docker; for whoever is logged in, their projects, too."""
     settings = services().settings
     return render_template(
         "home.html",
@@ -23,6 +28,7 @@ def home() -> str:
         root_project=settings.root_project,
         ready=services().registry.answers(),
         self_signed=settings.tls.self_signed,
+        mine=_mine(),
     )
 
 
@@ -53,6 +59,15 @@ def language(code: str) -> ResponseReturnValue:
     response = redirect(local(request.args.get("next", "/")), 303)
     response.set_cookie(COOKIE, code, max_age=365 * 86_400, httponly=True, samesite="Lax")
     return response
+
+
+def _mine() -> Page[Listed] | None:
+    """The first projects of whoever is logged in."""
+    visit = visitor.current()
+    if visit is None:
+        return None
+    with services().reading() as unit:
+        return projects.list_page(unit, visit.actor, Asked(size=MOST_PROJECTS), mine=True)
 
 
 def _ca_pem() -> bytes:

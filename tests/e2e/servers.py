@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -106,10 +107,24 @@ def run(
     return done
 
 
-def npm(*arguments: str) -> None:
-    """npm, which comes with that Node."""
-    script = NODE.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    run(str(NODE), str(script), *arguments, env=clean_environment())
+def npm_package(name: str, version: str) -> Path:
+    """The `node_modules` of a package from npm, which comes with that Node. Others may install it at the same time."""
+    place = ROOT / "build" / f"{name}-{version}"
+    if not place.exists():
+        place.parent.mkdir(exist_ok=True)
+        made = Path(tempfile.mkdtemp(dir=place.parent))
+        script = NODE.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+        options = ("--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(made))
+        run(str(NODE), str(script), "install", *options, f"{name}@{version}", env=clean_environment())
+        _put(made, place)
+    return place / "node_modules"
+
+
+def _put(made: Path, place: Path) -> None:
+    try:
+        made.rename(place)
+    except OSError:
+        shutil.rmtree(made)
 
 
 def registry_config(port: int, storage: Path) -> str:

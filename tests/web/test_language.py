@@ -1,5 +1,7 @@
 import gettext
 import io
+import re
+from html.parser import HTMLParser
 from pathlib import Path
 
 import flask_babel
@@ -104,3 +106,36 @@ def test_a_sentence_of_another_room_is_translated(app, sentence):
 
 def test_a_time_is_written_alike_in_both_languages():
     assert moment(1_800_000_000) == "2027-01-15 08:00 UTC"
+
+
+class Words(HTMLParser):
+    """Collects what a template says in words of its own, outside of code and of `_()`."""
+
+    SPOKEN = ("aria-label", "alt", "placeholder", "title")
+    QUIET = ("code", "pre", "script", "style")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.quiet = 0
+
+    def handle_starttag(self, tag, attrs):
+        self.quiet += tag in self.QUIET
+        self.found += [value for name, value in attrs if name in self.SPOKEN and re.search(r"[A-Za-z]{2}", value or "")]
+
+    def handle_endtag(self, tag):
+        self.quiet -= tag in self.QUIET
+
+    def handle_data(self, data):
+        if not self.quiet and '="' not in data and re.search(r"[A-Za-z]{2}", data):
+            self.found.append(data.strip())
+
+
+NAMES_OF_THINGS = {"authsvc", "Docker", "containerd", "Podman, skopeo, buildah", "CSV", "JSON", "SVG", "UTC"}
+
+
+@pytest.mark.parametrize("template", sorted((WEB / "templates").rglob("*.html")), ids=lambda path: path.name)
+def test_no_template_speaks_but_through_the_translations(template):
+    words = Words()
+    words.feed(re.sub(r"{#.*?#}|{%.*?%}|{{.*?}}", "", template.read_text(encoding="utf-8"), flags=re.DOTALL))
+    assert set(words.found) - NAMES_OF_THINGS == set()
