@@ -4,10 +4,13 @@ This module is also gunicorn's configuration (`cli/run.py`), so its main process
 forks share the memory of all that is imported here, and what they tell each other.
 """
 
+from contextlib import suppress
+
 from flask import Flask
 
 from authsvc import services, settings
-from authsvc.services import Services, Shared
+from authsvc.errors import Unavailable
+from authsvc.services import Live, Services, Shared
 from authsvc.web import (
     access,
     account,
@@ -27,9 +30,9 @@ from authsvc.web import (
     words,
 )
 from authsvc.web.admin import projects
-from authsvc.web.gunicorn import child_exit, pre_fork
+from authsvc.web.gunicorn import child_exit, post_worker_init, pre_fork
 
-__all__ = ["child_exit", "create_app", "pre_fork"]
+__all__ = ["child_exit", "create_app", "post_worker_init", "pre_fork"]
 
 MAX_BODY = 1024 * 1024
 _SHARED = Shared()
@@ -39,16 +42,16 @@ def create_app(built: Services | None = None) -> Flask:
     """The application that gunicorn serves.
 
     Args:
-        built: the long-lived objects; made from the environment's settings when None.
+        built: the long-lived objects; made from the environment's settings, and made anew when these change, when None.
 
     Raises:
         Misconfigured: the settings or the data directory need a person's hand.
     """
-    built = built or services.build(settings.load(), _SHARED)
-    services.start_logging(built.settings)
+    process = built or _live()
+    services.start_logging(process.settings)
     app = Flask("authsvc", static_folder=None, template_folder="web/templates")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
-    app.extensions["authsvc"] = built
+    app.extensions["authsvc"] = process
     language.register(app)
     headers.register(app)
     errors.register(app)
@@ -61,3 +64,10 @@ def create_app(built: Services | None = None) -> Flask:
     for blueprint in (token.bp, events.bp, health.bp, metrics.bp, site.bp, login.bp, account.bp, projects.bp):
         app.register_blueprint(blueprint)
     return app
+
+
+def _live() -> Live:
+    live = Live(settings.load(), _SHARED)
+    with suppress(Unavailable):  # until the database answers, whoever asks is told
+        live.look()
+    return live

@@ -2,26 +2,29 @@
 
 import json
 import logging
+import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from authsvc.core import keys, setup, users
+from authsvc.core import keys, settings_store, setup, users
 from authsvc.core.callers import Callers
 from authsvc.core.keys import KeyRing
 from authsvc.core.last_known import LastKnown
 from authsvc.core.login import Limits, Login
 from authsvc.core.proofs import Proofs
 from authsvc.core.redirects import Redirects
-from authsvc.core.sealing import Sealer
-from authsvc.core.standings import Standings
+from authsvc.core.settings_store import Basis, Rows
+from authsvc.core.standings import CHECK_SECONDS, Standings
 from authsvc.core.throttle import Throttle
 from authsvc.core.tokens import Tokens
 from authsvc.core.usage import Usage
 from authsvc.db.engine import HURRIED, Engine, Session, reading, retried, transaction
 from authsvc.db.tables import SigningKey
+from authsvc.errors import AppError
 from authsvc.identity import Directory, PasswordBackend
 from authsvc.identity.federated import Federation
 from authsvc.identity.issuers import IssuerKeys
@@ -32,14 +35,15 @@ from authsvc.registry.client import RegistryClient
 from authsvc.settings import Settings
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     """What doors need: the settings, units of work, logins, tokens, the registry, directories by their name.
 
-    `site_key` signs the site's cookie, in every process alike. `events_secret` is what a registry shows with its
-    notifications; while it is empty none are taken.
+    `basis` is what settings are changed on. `site_key` signs the site's cookie, in every process alike. `events_secret`
+    is what a registry shows with its notifications; while it is empty none are taken.
     """
 
     settings: Settings
@@ -48,9 +52,14 @@ class Services:
     tokens: Tokens
     redirects: Redirects
     registry: RegistryClient
+    basis: Basis
     site_key: bytes = field(repr=False)
     events_secret: str = field(repr=False)
     directories: Mapping[str, Directory] = field(default_factory=dict)
+
+    def current(self) -> "Services":
+        """These: nobody changes their settings, as somebody does those of `Live`."""
+        return self
 
     def transaction(self) -> AbstractContextManager[Session]:
         """One unit of work that may write."""
@@ -86,27 +95,129 @@ def start_logging(settings: Settings) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    _set_level(settings)
+
+
+def _set_level(settings: Settings) -> None:
     logging.getLogger("authsvc").setLevel(settings.log.level.upper())
 
 
-def build(settings: Settings, shared: Shared | None = None) -> Services:
+class Live:
+    """The services of a process that runs, after the settings as they are now.
+
+    A change in the settings' table makes new services, on the same connections to the database and with what is shared;
+    requests under way end on the old ones, whose connections to directories end with the last of them. Until the table
+    has been read there are none: it may say what keeps somebody out.
+
+    Args:
+        settings: as the file and the environment give them.
+        shared: with other processes; None for a process alone.
+
+    Raises:
+        Misconfigured: the master key or a setting needs a person's hand.
+    """
+
+    def __init__(self, settings: Settings, shared: Shared | None = None) -> None:
+        self._given = settings
+        self._shared = shared or Shared()
+        self._basis = Basis.of(settings)
+        self._rows: Rows = {}
+        self._built: Services | None = None
+        self._lock = threading.Lock()
+        self._said = ""
+        self.engine = setup.connect(settings, HURRIED)
+        self.registry = RegistryClient(settings.registry_address)
+        self.site_key = self._basis.sealer.derive("site")
+
+    @property
+    def settings(self) -> Settings:
+        """As far as they are known: before the table was read, those of the file and the environment."""
+        return self._built.settings if self._built else self._given
+
+    def current(self) -> Services:
+        """The services, after the settings as they were last read.
+
+        Raises:
+            Unavailable: they were never read, and the database does not answer now either.
+            Misconfigured: they were never read, and what is stored needs a person's hand.
+        """
+        return self._built or self.look()
+
+    def look(self) -> Services:
+        """The services, after the settings as they are at this moment. Raises what `newest` only logs."""
+        rows = settings_store.read(self.engine)
+        with self._lock:
+            if self._built is None or rows != self._rows:
+                self._built, self._rows = self._build(rows), rows
+            return self._built
+
+    def newest(self) -> Services:
+        """The same, or those from before, with a line in the log, where nothing can be read or it does not fit.
+
+        Raises:
+            Unavailable: as `current` does.
+            Misconfigured: as `current` does.
+        """
+        try:
+            found = self.look()
+        except AppError as exc:
+            self._say(str(exc))
+            if self._built is None:
+                raise
+            return self._built
+        self._say("")
+        return found
+
+    def _say(self, reason: str) -> None:
+        """Once, and not each second."""
+        if reason and reason != self._said:
+            log.warning("the settings stay as they were: %s", reason)
+        self._said = reason
+
+    def watch(self) -> None:
+        """From now on look once a second, in a thread of its own."""
+        threading.Thread(target=self._watch, name="settings", daemon=True).start()
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(CHECK_SECONDS)
+            try:
+                self.newest()
+            except AppError:
+                pass  # whoever asks is told
+            except Exception:
+                log.exception("the settings were not read")
+
+    def _build(self, rows: Rows) -> Services:
+        settings = settings_store.effective(rows, self._basis)
+        built = build(settings, self._shared, self.engine)
+        _set_level(settings)
+        if self._built is not None:
+            log.info("settings.changed")
+        return built
+
+
+def build(settings: Settings, shared: Shared | None = None, engine: Engine | None = None) -> Services:
     """Build everything from the settings; opens no connection yet.
 
     Args:
         shared: with other processes; None for a process alone.
+        engine: the database, where there are connections to it already.
 
     Raises:
         Misconfigured: the data directory or a setting needs a person's hand.
     """
     shared = shared or Shared()
-    engine = setup.connect(settings, HURRIED)
+    engine = engine or setup.connect(settings, HURRIED)
     token = settings.token
-    sealer = Sealer.from_file(settings.paths.master_key)
+    basis = Basis.of(settings)
+    sealer = basis.sealer
     throttle = Throttle(engine, sealer.derive("throttle"), settings.throttle)
     limits = Limits(ttl=token.proof_ttl, grace=token.grace, room=settings.web.threads * 3 // 4 or 1)
     sources = _sources(engine, settings)
     chain = [sources[name] for name in settings.chain]
-    login = Login(engine, chain, throttle, shared.proofs, limits, newcomers=settings.onboard)
+    proofs = shared.proofs.under(settings.model_dump_json(include={"sources", "ldap", "uaa"}))
+    login = Login(engine, chain, throttle, proofs, limits, newcomers=settings.onboard)
     standings = Standings(engine, token.grace, shared.last_known)
     federation = Federation(IssuerKeys(settings.federation), token.issuer)
     callers = Callers(engine, login, standings, throttle, Usage(engine), federation, settings)
@@ -117,6 +228,7 @@ def build(settings: Settings, shared: Shared | None = None) -> Services:
         tokens=Tokens(callers, standings, engine, KeyRing(sealer, _key_finder(engine)), settings),
         redirects=Redirects(engine, _oidc(settings), callers, throttle, newcomers=settings.onboard),
         registry=RegistryClient(settings.registry_address),
+        basis=basis,
         site_key=sealer.derive("site"),
         events_secret=_events_secret(settings),
         directories=_directories_of(sources, settings),

@@ -12,6 +12,7 @@ from authsvc.errors import AppError
 BEAT_SECONDS = 60
 WORKER = "jobservice"
 """Harbor's name for what is our worker."""
+NOT_MIGRATED = "the database is not migrated: run `authsvc migrate`"
 
 
 def beat(session: Session, part: str, now: int) -> None:

@@ -4,6 +4,7 @@ What a password proves in one process, each of them knows, so a storm of logins 
 process.
 """
 
+import hashlib
 import struct
 from dataclasses import dataclass
 
@@ -29,14 +30,23 @@ class Proof:
 
 
 class Proofs:
-    """Proofs by the credentials that made them."""
+    """Proofs by the credentials that made them.
 
-    def __init__(self) -> None:
-        self._table = Table(_SLOT)
+    Args:
+        under: what the sources were when they were asked; nobody finds a proof that was made under other ones.
+    """
+
+    def __init__(self, table: Table | None = None, under: str = "") -> None:
+        self._table = table or Table(_SLOT)
+        self._under = under
+
+    def under(self, sources: str) -> "Proofs":
+        """The proofs in the same memory that were made, or will be, with sources as this text says."""
+        return Proofs(self._table, hashlib.sha256(sources.encode()).hexdigest())
 
     def digest(self, name: str, password: str) -> bytes:
         """What a canonical name and a password are known by."""
-        return self._table.digest(name, password)
+        return self._table.digest(self._under, name, password)
 
     def find(self, digest: bytes) -> Proof | None:
         """The proof that was kept, however old it is."""

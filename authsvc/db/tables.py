@@ -365,3 +365,14 @@ class RobotTrust(Base):
     rules: Mapped[str] = mapped_column(Text)
     created_by: Mapped[str] = mapped_column(String(255))
     created_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class Setting(Base):
+    """A setting that was changed while the service runs: its value in JSON, sealed, since sources hold secrets."""
+
+    __tablename__ = "settings"
+
+    name: Mapped[str] = mapped_column(Name, primary_key=True)
+    value: Mapped[str] = mapped_column(Text)
+    changed_at: Mapped[int] = mapped_column(BigInteger)
+    changed_by: Mapped[str] = mapped_column(String(255))

@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import datetime
-from functools import partial
 from urllib.parse import urlsplit
 
 from huey import Huey, RedisHuey, SqliteHuey, crontab
@@ -13,7 +12,7 @@ from authsvc import services
 from authsvc.core import directories, events, health, robots, sessions, setup, throttle
 from authsvc.core.rights import system
 from authsvc.errors import Conflict, Unavailable
-from authsvc.services import Services
+from authsvc.services import Live, Services
 from authsvc.settings import Settings
 
 ACTOR = system("worker")
@@ -35,13 +34,15 @@ def make_queue(settings: Settings) -> Huey:
     return SqliteHuey("authsvc", filename=str(settings.paths.jobs))
 
 
-def register(queue: Huey, built: Services) -> None:
-    """Say what runs when."""
+def register(queue: Huey, newest: Callable[[], Services]) -> None:
+    """Say what runs when.
 
-    queue.periodic_task(crontab(minute="*"), name="beat")(partial(beat_once, built))
-    queue.periodic_task(crontab(minute="17"), name="renew")(partial(renew_once, built))
-    if built.directories and built.settings.sync_minutes:
-        queue.periodic_task(_every(built.settings.sync_minutes), name="sync")(partial(sync_once, built))
+    Args:
+        newest: the services after the settings of that moment, asked before each job.
+    """
+    queue.periodic_task(crontab(minute="*"), name="beat")(lambda: beat_once(newest()))
+    queue.periodic_task(crontab(minute="17"), name="renew")(lambda: renew_once(newest()))
+    queue.periodic_task(lambda moment: _is_sync_due(newest(), moment), name="sync")(lambda: sync_once(newest()))
 
 
 def beat_once(built: Services) -> None:
@@ -78,9 +79,9 @@ def sync_once(built: Services) -> None:
             log.warning("%s: %s", name, refusal)
 
 
-def _every(minutes: int) -> Callable[[datetime], bool]:
-    """When to run what runs each so many minutes."""
-    return lambda moment: (moment.hour * 60 + moment.minute) % minutes == 0
+def _is_sync_due(built: Services, moment: datetime) -> bool:
+    minutes = built.settings.sync_minutes
+    return bool(built.directories and minutes) and (moment.hour * 60 + moment.minute) % minutes == 0
 
 
 def run(settings: Settings) -> None:
@@ -91,9 +92,10 @@ def run(settings: Settings) -> None:
         Unavailable: the database does not answer.
     """
     services.start_logging(settings)
-    built = services.build(settings)
+    live = Live(settings)
+    built = live.look()
     queue = make_queue(settings)
-    register(queue, built)
+    register(queue, live.newest)
     beat_once(built)
     renew_once(built)
     queue.create_consumer(workers=1, periodic=True, check_worker_health=True).run()

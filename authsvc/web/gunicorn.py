@@ -6,6 +6,7 @@ import socket
 import time
 from typing import Any, Protocol
 
+from flask import Flask
 from gunicorn.workers.gthread import ThreadWorker
 from prometheus_client import multiprocess
 
@@ -15,6 +16,7 @@ _PIECE = 64 * 1024
 
 class _Worker(Protocol):
     pid: int
+    wsgi: Flask
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
@@ -70,6 +72,11 @@ def pre_fork(_server: object, _worker: object) -> None:
     """A process is about to be forked: keep the collector from touching, and so copying, what it shares."""
     gc.collect()
     gc.freeze()
+
+
+def post_worker_init(worker: _Worker) -> None:
+    """A process is about to serve: let it look for changes of the settings."""
+    worker.wsgi.extensions["authsvc"].watch()
 
 
 def child_exit(_server: object, worker: _Worker) -> None:

@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from authsvc.core import health
 from authsvc.errors import Unavailable
 from authsvc.web.access import open_to_all
-from authsvc.web.request import services
+from authsvc.web.request import process, services
 
 bp = Blueprint("health", __name__)
 
@@ -28,7 +28,7 @@ def live() -> ResponseReturnValue:
 def ready() -> ResponseReturnValue:
     """Readiness: the database answers and has the schema this version needs."""
     if not health.is_migrated(services().engine):
-        raise Unavailable("the database is not migrated: run `authsvc migrate`")
+        raise Unavailable(health.NOT_MIGRATED)
     return "ready\n", 200, {"Content-Type": "text/plain"}
 
 
@@ -43,8 +43,8 @@ def ping() -> ResponseReturnValue:
 @open_to_all
 def components() -> ResponseReturnValue:
     """Harbor's health: 200 whatever it says, each part `healthy` or `unhealthy`."""
-    found = {"core": True} | health.components(services().engine, int(time.time()))
-    found["registry"] = services().registry.answers()
+    found = {"core": True} | health.components(process().engine, int(time.time()))
+    found["registry"] = process().registry.answers()
     parts = [{"name": name, "status": _word(healthy=well)} for name, well in sorted(found.items())]
     return jsonify({"status": _word(healthy=all(found.values())), "components": parts})
 

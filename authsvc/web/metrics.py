@@ -7,7 +7,7 @@ from flask import Blueprint, Response
 from authsvc.core import metrics
 from authsvc.core.endings import Endings
 from authsvc.web.access import open_to_all
-from authsvc.web.request import services
+from authsvc.web.request import process
 
 bp = Blueprint("metrics", __name__)
 
@@ -16,6 +16,6 @@ bp = Blueprint("metrics", __name__)
 @open_to_all
 def show() -> Response:
     """Every metric."""
-    found = services()
+    found = process()
     page = metrics.page(Endings(found.engine, found.settings, int(time.time())))
     return Response(page, content_type=metrics.CONTENT_TYPE)

@@ -11,7 +11,7 @@ from flask import current_app, request
 from authsvc.core.callers import Origin
 from authsvc.core.login import Credentials
 from authsvc.domain.permissions import Credential
-from authsvc.services import Services
+from authsvc.services import Live, Services
 
 MACHINES = ("/service/", "/api/", "/v2/")
 """What is asked by programs begins so; all else is asked by browsers."""
@@ -20,10 +20,19 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 UNREADABLE = "the Authorization header cannot be read: send Basic with base64 of name:password in UTF-8"
 
 
-def services() -> Services:
-    """The long-lived objects of this process."""
-    found: Services = current_app.extensions["authsvc"]
+def process() -> Live | Services:
+    """What this process has, whatever the settings' table says or whether it could be read."""
+    found: Live | Services = current_app.extensions["authsvc"]
     return found
+
+
+def services() -> Services:
+    """The long-lived objects of this process, after the settings as they were last read.
+
+    Raises:
+        Unavailable: they were never read, because the database does not answer.
+    """
+    return process().current()
 
 
 def request_id() -> str:
@@ -39,17 +48,17 @@ def is_from_program() -> bool:
 
 def is_over_tls() -> bool:
     """Whether the browser came over TLS: nginx says so or, where a proxy in front does not, `public_url`."""
-    return request.is_secure or services().settings.public_url == f"https://{request.host}"
+    return request.is_secure or process().settings.public_url == f"https://{request.host}"
 
 
 def is_own_host(host: str) -> bool:
     """Whether a host with its port, as browsers write it, is the one that this request was sent to."""
-    return host in {request.host, urlsplit(services().settings.public_url).netloc}
+    return host in {request.host, urlsplit(process().settings.public_url).netloc}
 
 
 def docker_host() -> str:
     """The registry as docker names it: the host of `public_url`, else the one that the browser used."""
-    return urlsplit(services().settings.public_url).netloc or request.host
+    return urlsplit(process().settings.public_url).netloc or request.host
 
 
 def origin() -> Origin:

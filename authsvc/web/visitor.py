@@ -18,6 +18,7 @@ from authsvc.core.sessions import Begin, Visit
 from authsvc.db.engine import Session
 from authsvc.domain.permissions import Credential
 from authsvc.errors import NotFound, Unauthenticated, say
+from authsvc.settings import MAX_LIFETIME
 from authsvc.web.request import is_from_program, is_over_tls, origin, services
 
 NAME, SECURE_NAME = "authsvc", "__Host-authsvc"
@@ -48,14 +49,14 @@ class Cookie(SecureCookieSessionInterface):
 
 def register(app: Flask) -> None:
     """Give `app` its cookie, and its templates `visit`."""
-    built = app.extensions["authsvc"]
-    app.secret_key = built.site_key
+    app.secret_key = app.extensions["authsvc"].site_key
     app.session_interface = Cookie()
     app.config.update(
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_PATH="/",
-        PERMANENT_SESSION_LIFETIME=built.settings.session.lifetime,
+        # As long as a session can be; how long it is, its row decides.
+        PERMANENT_SESSION_LIFETIME=MAX_LIFETIME,
     )
     app.jinja_env.globals["visit"] = current
     app.before_request(_load)

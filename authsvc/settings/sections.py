@@ -1,16 +1,9 @@
-"""One typed, frozen tree of settings: defaults < `authsvc.toml` < environment < files named by `*_FILE`.
+"""The typed, frozen tree of settings, section by section, with the rules and defaults of each. Reads nothing."""
 
-`AUTHSVC_PORT=5000` sets `port`, `AUTHSVC_TOKEN__LIFETIME=600` sets `token.lifetime`, and
-`AUTHSVC_DATABASE__PASSWORD_FILE=/run/secrets/db`, or `password_file` under `[database]`, reads `database.password` from
-that file.
-"""
-
-import os
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -19,16 +12,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     SecretStr,
-    ValidationError,
     field_validator,
     model_validator,
 )
 from pydantic.networks import IPvAnyNetwork
 
-from authsvc.errors import Misconfigured
-
-PREFIX = "AUTHSVC_"
+from authsvc.settings.given import Given
 
 
 def _split(value: object) -> object:
@@ -53,11 +44,13 @@ def _not_local(name: str) -> str:
 SourceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$"), AfterValidator(_not_local)]
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A part of the tree."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
-class TokenSettings(_Section):
+class TokenSettings(Section):
     """What stands in the tokens; a registry that trusts us repeats `service` and `issuer`."""
 
     issuer: str = Field("authsvc", min_length=1)
@@ -74,28 +67,28 @@ class TokenSettings(_Section):
     refresh_rotation: bool = False
 
 
-class ServiceSettings(_Section):
+class ServiceSettings(Section):
     """Another service that tokens are issued for. `hosts` are what Notary's names may have in front of a repository."""
 
     kind: Literal["registry", "notary"]
     hosts: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
 
 
-class DatabaseSettings(_Section):
+class DatabaseSettings(Section):
     """Where accounts and rights live; an empty `url` is SQLite in the data directory."""
 
     url: str = ""
     password: SecretStr | None = None
 
 
-class QueueSettings(_Section):
+class QueueSettings(Section):
     """Where the worker's queue lives; an empty `url` is SQLite in the data directory, else `redis://…`."""
 
     url: str = ""
     password: SecretStr | None = None
 
 
-class WebSettings(_Section):
+class WebSettings(Section):
     """The gunicorn processes. `bind` is where they listen, `address` how nginx reaches them.
 
     `peers` are further web instances beside ours; `resolver` is a DNS server that nginx asks for `address` again and
@@ -110,7 +103,7 @@ class WebSettings(_Section):
     threads: int = Field(1_024, ge=4, le=8_192)
 
 
-class RegistrySettings(_Section):
+class RegistrySettings(Section):
     """The registry. `url` points at one that already runs; when it is empty, `authsvc up` runs its own.
 
     `sendfile` is whether nginx sends blobs itself, from `storage`; None for where it can.
@@ -124,7 +117,7 @@ class RegistrySettings(_Section):
     sendfile: bool | None = None
 
 
-class TlsSettings(_Section):
+class TlsSettings(Section):
     """TLS on nginx: either a certificate and its key, or `self_signed`, which makes a CA and a certificate."""
 
     certificate: Path | None = None
@@ -146,20 +139,24 @@ class TlsSettings(_Section):
         return self
 
 
-class PasswordSettings(_Section):
+class PasswordSettings(Section):
     """The rules for people's passwords."""
 
     min_length: int = Field(8, ge=8, le=128)
 
 
-class SessionSettings(_Section):
+MAX_LIFETIME = 2_592_000
+"""The longest that a session can last, in seconds."""
+
+
+class SessionSettings(Section):
     """How long a browser stays logged in to the site, in seconds: since its last request, and in all."""
 
     idle: int = Field(1_800, ge=120, le=86_400)
-    lifetime: int = Field(43_200, ge=300, le=2_592_000)
+    lifetime: int = Field(43_200, ge=300, le=MAX_LIFETIME)
 
 
-class ThrottleSettings(_Section):
+class ThrottleSettings(Section):
     """How failed logins slow down those that follow (core/throttle.py)."""
 
     account_failures: int = Field(5, ge=1, le=100)
@@ -170,7 +167,7 @@ class ThrottleSettings(_Section):
     known_days: int = Field(30, ge=1, le=365)
 
 
-class FederationSettings(_Section):
+class FederationSettings(Section):
     """How the keys of external issuers are fetched, whose identity tokens robots take (identity/issuers.py).
 
     `ca` is trusted beside the well-known CAs.
@@ -214,7 +211,7 @@ DN = Annotated[str, Field(pattern=r"^([A-Za-z0-9.-]+ *=.*)?$")]
 Scope = Literal["subtree", "one", "base"]
 
 
-class LdapSettings(_Section):
+class LdapSettings(Section):
     """A directory, LDAP (RFC 4511) or Active Directory; README's chapter on directories says what each means."""
 
     type: Literal["openldap", "active-directory"] = "openldap"
@@ -296,7 +293,7 @@ class LdapSettings(_Section):
         )
 
 
-class OidcSettings(_Section):
+class OidcSettings(Section):
     """An OpenID Connect provider at which people log in to the site (identity/oidc.py).
 
     The claims are of the ID token or, what is missing there, of the userinfo endpoint. `ca_certificate` is trusted
@@ -349,7 +346,7 @@ def is_http_url(text: str, *, allow_http: bool) -> bool:
     return parts.scheme in {"https", *(["http"] if allow_http else [])} and has_place and not has_more
 
 
-class UaaSettings(_Section):
+class UaaSettings(Section):
     """A UAA, or another provider with OAuth2's password grant (identity/uaa.py). What is not set is as UAA has it.
 
     With `issuer` the endpoints are those of its discovery document; without, both are named. `ca_certificate` is
@@ -382,13 +379,13 @@ class UaaSettings(_Section):
         return self
 
 
-class MetricsSettings(_Section):
+class MetricsSettings(Section):
     """Where nginx shows `/metrics` to Prometheus, as `127.0.0.1:9090`; empty: nowhere."""
 
     listen: str = Field("", pattern=r"^([A-Za-z0-9_.-]+:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5})?$")
 
 
-class LogSettings(_Section):
+class LogSettings(Section):
     """How much is written to the log."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -471,8 +468,10 @@ class Paths:
         return self.home / "registry"
 
 
-class Settings(_Section):
-    """The whole tree, built once by `load`."""
+class Settings(Section):
+    """The whole tree, made by `load`."""
+
+    _given: Given = PrivateAttr(default_factory=Given)
 
     home: Path = Path("data")
     port: int = Field(8080, ge=1, le=65_535)
@@ -503,6 +502,16 @@ class Settings(_Section):
     oidc: dict[SourceName, OidcSettings] = {}
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
+
+    @property
+    def given(self) -> Given:
+        """What the file and the environment say, over which nothing goes."""
+        return self._given
+
+    def with_given(self, given: Given) -> "Settings":
+        """This tree, which is known to come from there."""
+        self._given = given
+        return self
 
     @property
     def chain(self) -> tuple[str, ...]:
@@ -566,87 +575,3 @@ class Settings(_Section):
     def realm(self) -> str:
         """The token endpoint as a registry's challenge names it (token specification, "Requesting a Token")."""
         return f"{self.address}/service/token"
-
-
-def load(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings from the data directory's `authsvc.toml` and the environment.
-
-    Args:
-        environ: the environment, `os.environ` when None.
-
-    Raises:
-        Misconfigured: with every mistake, one a line.
-    """
-    environ = os.environ if environ is None else environ
-    mistakes: list[str] = []
-    given = _from_environment(environ, mistakes)
-    home = Path(str(given.get("home") or "data")).expanduser().absolute()
-    tree = _merged(_from_file(home / "authsvc.toml", mistakes), {**given, "home": str(home)})
-    try:
-        settings = Settings.model_validate(tree)
-    except ValidationError as exc:
-        mistakes += [_sentence(error["loc"], error["type"], error["msg"]) for error in exc.errors()]
-    if mistakes:
-        raise Misconfigured("these settings are wrong:\n" + "\n".join(f"  {mistake}" for mistake in mistakes))
-    return settings
-
-
-def _sentence(location: tuple[int | str, ...], kind: str, message: str) -> str:
-    name = ".".join(str(part) for part in location)
-    return f"{name}: unknown setting" if kind == "extra_forbidden" else f"{name}: {message}"
-
-
-def _from_file(path: Path, mistakes: list[str]) -> dict[str, Any]:
-    try:
-        return _with_files(tomllib.loads(path.read_text(encoding="utf-8")), mistakes)
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
-        mistakes.append(f"{path}: {exc}")
-        return {}
-
-
-def _with_files(tree: dict[str, Any], mistakes: list[str]) -> dict[str, Any]:
-    """The same with what the files hold that are named by `…_file`."""
-    found: dict[str, Any] = {}
-    for name, value in tree.items():
-        if name.endswith("_file") and isinstance(value, str):
-            found[name.removesuffix("_file")] = _secret_file(name, value, mistakes)
-        else:
-            found[name] = _with_files(value, mistakes) if isinstance(value, dict) else value
-    return found
-
-
-def _from_environment(environ: Mapping[str, str], mistakes: list[str]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for variable, text in sorted(environ.items()):
-        if not variable.startswith(PREFIX):
-            continue
-        name = variable.removeprefix(PREFIX).lower()
-        value = _secret_file(variable, text, mistakes) if name.endswith("_file") else text
-        name = name.removesuffix("_file")
-        *sections, leaf = name.split("__")
-        branch = tree
-        for section in sections:
-            branch = branch.setdefault(section, {})
-            if not isinstance(branch, dict):
-                mistakes.append(f"{variable}: {section} is not a section")
-                branch = {}
-        branch[leaf] = value
-    return tree
-
-
-def _secret_file(variable: str, path: str, mistakes: list[str]) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as exc:
-        mistakes.append(f"{variable}: {exc}")
-        return ""
-
-
-def _merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(under)
-    for name, value in over.items():
-        below = merged.get(name)
-        merged[name] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
-    return merged
