@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, str] = {
     "key": "keys.key",
     "explain": "projects.explain",
     "ldap": "ldap.ldap",
+    "setting": "settings.setting",
     "audit": "trail.audit",
     "doctor": "doctor.doctor",
     "health": "doctor.health",

@@ -37,7 +37,7 @@ def rotate(*, as_json: bool) -> None:
     Tokens signed before stay good until they end, and no registry is restarted: it trusts the CA, which stays.
     """
     with work() as w:
-        paths = w.settings.paths
+        paths = w.given.paths
         ca = keys.load_ca(paths.ca_certificate, paths.ca_key)
         made = keys.add(w.session, w.actor, ca, Sealer.from_file(paths.master_key), w.now)
     done({"key_id": made.key_id, "ends": moment(made.ends_at)}, f"{made.key_id} signs from now on", as_json=as_json)

@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from authsvc import settings
 from authsvc.cli.output import Work, json_option, show, work
 from authsvc.core import groups as core_groups
 from authsvc.errors import NotFound
@@ -75,7 +74,8 @@ def _descriptions(name: str, source: str | None) -> Iterator[tuple[str, Descript
 
 
 def _directories(source: str | None) -> Mapping[str, LdapSettings]:
-    directories = settings.load().ldap
+    with work() as w:
+        directories = w.settings.ldap
     if source is not None and source not in directories:
         raise click.BadParameter(f"one of {', '.join(directories) or 'none'}", param_hint="SOURCE")
     return directories if source is None else {source: directories[source]}

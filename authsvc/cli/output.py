@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, TypeVar
 from unicodedata import east_asian_width
 
 import click
 
 from authsvc import services, settings
-from authsvc.core import rights, setup
+from authsvc.core import rights, settings_store, setup
 from authsvc.db.engine import Engine, Session, transaction
 from authsvc.domain.permissions import Actor
 from authsvc.services import Services
@@ -23,14 +24,28 @@ from authsvc.settings import Settings
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Work:
-    """A unit of work of the command line: commits when the command ends well."""
+    """A unit of work of the command line: commits when the command ends well.
+
+    Args:
+        given: the settings of the file and the environment, for what the table cannot say.
+    """
 
     session: Session
     actor: Actor
-    settings: Settings
+    given: Settings
+    engine: Engine
     now: int
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings as the service runs by them.
+
+        Raises:
+            Misconfigured: what is stored does not open or does not fit.
+        """
+        return settings_store.load(self.given, self.engine)
 
 
 @contextmanager
@@ -44,7 +59,7 @@ def work() -> Iterator[Work]:
     found = settings.load()
     engine = setup.connect(found)
     with transaction(engine) as session:
-        yield Work(session, rights.console(_person()), found, int(time.time()))
+        yield Work(session, rights.console(_person()), found, engine, int(time.time()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +78,12 @@ def whole() -> Iterator[Whole]:
 
     Raises:
         Misconfigured: the settings need a person's hand.
+        Unavailable: the database does not answer.
     """
     found = settings.load()
-    built = services.build(found)
-    yield Whole(built, setup.connect(found), rights.console(_person()), int(time.time()))
+    engine = setup.connect(found)
+    built = services.build(settings_store.load(found, engine))
+    yield Whole(built, engine, rights.console(_person()), int(time.time()))
 
 
 def progress(what: str) -> Callable[[int, int], None]:

@@ -4,14 +4,15 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
 
 from authsvc import settings as settings_module
-from authsvc.core import metrics, setup
-from authsvc.errors import Misconfigured
+from authsvc.core import metrics, settings_store, setup
+from authsvc.errors import Misconfigured, Unavailable
 from authsvc.settings import Settings
 from authsvc.stack import files, home, parts, places, render, supervise
 from authsvc.stack.parts import Part
@@ -44,6 +45,7 @@ def up() -> None:
     _init(settings)
     made = setup.prepare(settings, int(time.time()))
     _tell_made(made)
+    _check_stored(settings)
     is_first = f"the administrator {settings.admin_name}" in made
     sys.exit(
         supervise.run(
@@ -176,9 +178,18 @@ def _text(path: Path) -> str:
 
 def _renew() -> Sequence[Part]:
     settings = settings_module.load()
+    _check_stored(settings)
     _init(settings)
     render.check_nginx(settings)
     return parts.of(settings)
+
+
+def _check_stored(settings: Settings) -> None:
+    """What the database says has to fit to the file before anything is started; while it is away nothing is known."""
+    engine = setup.connect(settings)
+    with suppress(Unavailable):
+        settings_store.load(settings, engine)
+    engine.dispose()
 
 
 def _init(settings: Settings) -> None:
