@@ -45,8 +45,10 @@ UNGUARDED = {
     "refresh_tokens.replace": "belongs to a refresh that was just proved",
     "refresh_tokens.revoke_family": "answers a token that came back after its end, whoever shows it",
     "rights.require": "is the guard",
+    "robots.get_visible": "is a guard, too: what an actor may know of",
     "robots.require_as_strong": "is a guard, too",
     "sessions.begin": "belongs to a login that was just proved",
+    "users.fewest_characters": "says how much a use case that asked the table asks for",
 }
 
 

@@ -6,14 +6,16 @@ Our own groups' users are set here. A directory's or a provider's group is made 
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from sqlalchemy import Select, func, select
 from sqlalchemy import delete as sql_delete
-from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from authsvc.core import audit, users
-from authsvc.core.rights import require
+from authsvc.core import audit, pages, projects, users
+from authsvc.core.pages import Asked, Page
+from authsvc.core.rights import facts, require
 from authsvc.db.tables import Group, GroupUser, Member, Project, User
 from authsvc.domain.permissions import Actor, Right
 from authsvc.errors import AlreadyExists, Conflict, Invalid, NotFound
@@ -47,6 +49,7 @@ class Belonging:
 class Listed:
     """A group as people want to see one."""
 
+    id: int
     name: str
     source: str
     key: str
@@ -100,10 +103,55 @@ def get(session: Session, name: str) -> Group:
 def list_all(session: Session, actor: Actor) -> Sequence[Listed]:
     """Every group, by name."""
     require(actor, LIST)
-    belonging = select(func.count()).where(GroupUser.group_id == Group.id).correlate(Group).scalar_subquery()
-    roles = select(func.count()).where(Member.group_id == Group.id).correlate(Group).scalar_subquery()
-    rows = session.execute(select(Group, belonging.label("users"), roles.label("roles")).order_by(Group.name))
-    return [Listed(row.Group.name, row.Group.source, row.Group.key or "", row.users, row.roles) for row in rows]
+    return [_listed(row) for row in session.execute(_counted().order_by(Group.name))]
+
+
+def list_page(session: Session, actor: Actor, asked: Asked, source: str = "") -> Page[Listed]:
+    """The groups, by `name` or `source`; those of one source alone, if it is named."""
+    require(actor, LIST)
+    wanted = _counted()
+    if asked.text:
+        wanted = wanted.where(pages.contains(Group.name, asked.text))
+    if source:
+        wanted = wanted.where(Group.source == source)
+    return pages.read(session, wanted, asked, _SORTS, _listed)
+
+
+def get_by_id(session: Session, actor: Actor, group_id: int) -> Listed:
+    """A group by the number of its row, since its name may have anything in it.
+
+    Raises:
+        NotFound: there is none.
+    """
+    require(actor, READ)
+    row = session.execute(_counted().where(Group.id == group_id)).first()
+    if row is None:
+        raise NotFound(f"there is no group {group_id}")
+    return _listed(row)
+
+
+def list_users_page(session: Session, actor: Actor, group_id: int, asked: Asked) -> Page[str]:
+    """The names of those who belong to a group, as last seen. Of a group that is not there, nobody does."""
+    require(actor, READ)
+    wanted = select(User.name).join(GroupUser, GroupUser.user_id == User.id).where(GroupUser.group_id == group_id)
+    if asked.text:
+        wanted = wanted.where(pages.contains(User.name, asked.text))
+    return pages.read(session, wanted, asked, {"name": (User.name,)}, lambda row: row.name)
+
+
+def suggest(session: Session, actor: Actor, text: str, project: str) -> Sequence[users.Suggested]:
+    """Up to ten groups that can be made members of a project, by the beginning of their names in any case.
+
+    Raises:
+        NotFound: there is no such project.
+        Forbidden: the actor may not add members to it.
+    """
+    require(actor, users.MEMBERS, facts(projects.get_visible(session, actor, project)))
+    if len(text) < users.fewest_characters(actor):
+        return []
+    # Without an index: of groups there are few, and whoever looks for one seldom knows its capitals.
+    found = select(Group.name, Group.source).where(Group.name.istartswith(text, autoescape=True)).order_by(Group.name)
+    return [users.Suggested(*row) for row in session.execute(found.limit(users.SUGGESTIONS))]
 
 
 def list_roles(session: Session, actor: Actor, source: str, keys: Collection[str], now: int) -> dict[str, list[str]]:
@@ -187,6 +235,19 @@ def delete(session: Session, actor: Actor, name: str, now: int) -> None:
     group = get(session, name)
     session.execute(sql_delete(Group).where(Group.id == group.id))
     audit.record(session, actor, "group.delete", name, now)
+
+
+_SORTS: pages.Sorts = {"name": (Group.name,), "source": (Group.source, Group.name)}
+
+
+def _counted() -> Select[Any]:
+    belonging = select(func.count()).where(GroupUser.group_id == Group.id).correlate(Group).scalar_subquery()
+    roles = select(func.count()).where(Member.group_id == Group.id).correlate(Group).scalar_subquery()
+    return select(Group.id, Group.name, Group.source, Group.key, belonging.label("users"), roles.label("roles"))
+
+
+def _listed(row: Any) -> Listed:  # noqa: ANN401 - a row has no type of its own
+    return Listed(row.id, row.name, row.source, row.key or "", row.users, row.roles)
 
 
 def _own(session: Session, name: str) -> Group:

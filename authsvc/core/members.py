@@ -6,13 +6,15 @@ that match a pattern; what a person may do is the union of their own roles and t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from sqlalchemy import Select, or_, select
 from sqlalchemy import delete as sql_delete
-from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from authsvc.core import audit, groups, projects, roles, users
+from authsvc.core import audit, groups, pages, projects, roles, users
+from authsvc.core.pages import Asked, Page
 from authsvc.core.rights import facts, require, rights_of
 from authsvc.db.tables import Group, Member, Project, User
 from authsvc.domain import patterns
@@ -75,7 +77,7 @@ def set_role(session: Session, actor: Actor, command: SetMember, now: int) -> Me
         Conflict: somebody else did the same at the same time.
         Forbidden: the role has rights that the actor has not.
     """
-    project = projects.get(session, command.project)
+    project = projects.get_visible(session, actor, command.project)
     member = next((one for one in _held(session, project, command) if one.pattern == command.pattern), None)
     require(actor, UPDATE if member else CREATE, facts(project))
     _check(session, command, now)
@@ -103,7 +105,7 @@ def remove(session: Session, actor: Actor, command: RemoveMember, now: int) -> N
     Raises:
         NotFound: there is no such project, or the person or group is no member of it.
     """
-    project = projects.get(session, command.project)
+    project = projects.get_visible(session, actor, command.project)
     require(actor, DELETE, facts(project))
     gone = [member for member in _held(session, project, command) if command.pattern in (None, member.pattern)]
     if not gone:
@@ -119,17 +121,36 @@ def list_all(session: Session, actor: Actor, project: str) -> Sequence[Listed]:
     Raises:
         NotFound: there is no such project.
     """
-    row = projects.get(session, project)
+    return [_listed(*found) for found in session.execute(_of(session, actor, project).order_by(*_SORTS["name"]))]
+
+
+def list_page(session: Session, actor: Actor, project: str, asked: Asked) -> Page[Listed]:
+    """The members of a project by `name`, people before groups, or by `role`.
+
+    Raises:
+        NotFound: there is no such project.
+    """
+    wanted = _of(session, actor, project)
+    if asked.text:
+        wanted = wanted.where(or_(pages.contains(User.name, asked.text), pages.contains(Group.name, asked.text)))
+    return pages.read(session, wanted, asked, _SORTS, lambda row: _listed(*row))
+
+
+_SHOWN: tuple[Any, ...] = (User.name.label("user"), User.enabled, Group.name.label("group"), Member)
+_NAMES = (Group.name.is_not(None), User.name, Group.name, Member.pattern)
+_SORTS: pages.Sorts = {"name": _NAMES, "role": (Member.role, *_NAMES)}
+
+
+def _of(session: Session, actor: Actor, project: str) -> Select[Any]:
+    row = projects.get_visible(session, actor, project)
     require(actor, LIST, facts(row))
-    members = (
-        select(User.name.label("user"), User.enabled, Group.name.label("group"), Member)
+    return (
+        select(*_SHOWN)
         .select_from(Member)
         .outerjoin(User, User.id == Member.user_id)
         .outerjoin(Group, Group.id == Member.group_id)
         .where(Member.project_id == row.id)
-        .order_by(Group.name.is_not(None), User.name, Group.name, Member.pattern)
     )
-    return [_listed(*found) for found in session.execute(members)]
 
 
 def _listed(user: str | None, enabled: bool | None, group: str | None, member: Member) -> Listed:

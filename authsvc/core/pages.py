@@ -51,20 +51,23 @@ class Page(Generic[T]):
 
 
 Sorts = Mapping[str, tuple[ColumnElement[Any] | InstrumentedAttribute[Any], ...]]
-"""The columns of each order that a list can be had in; the last one tells all rows apart, the first is its own."""
+"""The columns of each order that a list can be had in; together they tell all rows apart."""
 
 
-def read(session: Session, wanted: Select[Any], asked: Asked, sorts: Sorts, show: Callable[[Any], T]) -> Page[T]:
+def read(
+    session: Session, wanted: Select[Any], asked: Asked, sorts: Sorts, show: Callable[[Any], T], own: str = "name"
+) -> Page[T]:
     """A page of what a statement finds, in one of the orders that there are.
 
     Args:
         wanted: without order, grouping or limit.
         show: makes of a row what the page has.
+        own: the order for whoever asks for none that there is.
     """
     total = session.scalar(wanted.with_only_columns(func.count(), maintain_column_froms=True)) or 0
     empty: Page[T] = _place(asked, total)
     size = _size(asked)
-    rows = wanted.order_by(*_order(asked.sort, sorts)).limit(size).offset((empty.page - 1) * size)
+    rows = wanted.order_by(*_order(asked.sort, sorts, own)).limit(size).offset((empty.page - 1) * size)
     return replace(empty, rows=[show(row) for row in session.execute(rows)])
 
 
@@ -94,9 +97,7 @@ def _size(asked: Asked) -> int:
     return min(max(1, asked.size), MAX_SIZE)
 
 
-def _order(sort: str, sorts: Sorts) -> list[Any]:
-    falls = sort.startswith("-")
-    columns = sorts.get(sort.removeprefix("-"))
-    if columns is None:
-        return list(next(iter(sorts.values())))
-    return [column.desc() for column in columns] if falls else list(columns)
+def _order(sort: str, sorts: Sorts, own: str) -> list[Any]:
+    by = sort if sort.removeprefix("-") in sorts else own
+    columns = sorts[by.removeprefix("-")]
+    return [column.desc() for column in columns] if by.startswith("-") else list(columns)

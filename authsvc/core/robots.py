@@ -3,15 +3,17 @@
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
+from sqlalchemy import Select, select
 from sqlalchemy import delete as sql_delete
-from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from authsvc.core import audit, projects
+from authsvc.core import audit, pages, projects
+from authsvc.core.pages import Asked, Page
 from authsvc.core.rights import facts, require
 from authsvc.db.tables import Project, Robot, RobotRight, RobotTrust
 from authsvc.domain import machine_secrets, permissions
@@ -26,6 +28,7 @@ from authsvc.domain.permissions import (
     Right,
     Role,
     decide,
+    sight,
 )
 from authsvc.errors import AlreadyExists, Forbidden, Invalid, NotFound
 
@@ -98,6 +101,10 @@ class Listed:
     last_used_at: int | None
     permissions: tuple[str, ...]
     trusts: tuple[str, ...] = ()
+    description: str = ""
+    days: int = FOREVER
+    created_by: str = ""
+    created_at: int = 0
 
 
 def add(session: Session, actor: Actor, command: AddRobot, now: int) -> Made:
@@ -109,7 +116,7 @@ def add(session: Session, actor: Actor, command: AddRobot, now: int) -> Made:
         AlreadyExists: the name is taken.
         Forbidden: a robot may give another one only what it has itself.
     """
-    project = projects.get(session, command.project) if command.project else None
+    project = projects.get_visible(session, actor, command.project) if command.project else None
     require(actor, CREATE, facts(project) if project else None)
     secret = machine_secrets.render(Kind.ROBOT, os.urandom(machine_secrets.RANDOM_BYTES))
     robot = Robot(
@@ -144,30 +151,56 @@ def get(session: Session, name: str) -> Robot:
     return robot
 
 
+def get_visible(session: Session, actor: Actor, name: str) -> Robot:
+    """The robot of that name, for somebody who may know of its project.
+
+    Raises:
+        NotFound: there is none, or none that the actor may know of: nobody can tell the one from the other.
+    """
+    robot = get(session, name)
+    project = project_of(session, robot)
+    if project is not None and not sight(actor).includes(project):
+        raise NotFound(f"there is no robot {name}")
+    return robot
+
+
 def list_all(session: Session, actor: Actor, project: str = "") -> Sequence[Listed]:
     """Every robot by name, or those of one project.
 
     Raises:
         NotFound: there is no such project.
     """
-    owner = projects.get(session, project) if project else None
-    require(actor, LIST, facts(owner) if owner else None)
-    wanted = select(Robot, Project.name.label("project")).outerjoin(Project, Project.id == Robot.project_id)
-    if owner is not None:
-        wanted = wanted.where(Robot.project_id == owner.id)
-    given, trusted = _permissions_by_robot(session), _issuers_by_robot(session)
-    return [
-        Listed(
-            name=row.Robot.name,
-            project=row.project or "",
-            enabled=row.Robot.enabled,
-            expires_at=row.Robot.expires_at,
-            last_used_at=row.Robot.last_used_at,
-            permissions=tuple(given.get(row.Robot.id, ())),
-            trusts=tuple(sorted(trusted.get(row.Robot.id, ()))),
-        )
-        for row in session.execute(wanted.order_by(Robot.name))
-    ]
+    wanted = _of(session, actor, project or None).order_by(Robot.name)
+    return _listed(session, session.execute(wanted).all())
+
+
+def list_page(session: Session, actor: Actor, asked: Asked, project: str | None = None) -> Page[Listed]:
+    """Robots by `name`, `expires`, `used` or `created`.
+
+    Args:
+        project: those of one project; "" for those of the system; None for all.
+
+    Raises:
+        NotFound: there is no such project.
+    """
+    wanted = _of(session, actor, project)
+    if asked.text:
+        wanted = wanted.where(pages.contains(Robot.name, asked.text))
+    page: Page[Any] = pages.read(session, wanted, asked, _SORTS, lambda row: row)
+    return replace(page, rows=_listed(session, page.rows))
+
+
+def get_listed(session: Session, actor: Actor, name: str) -> Listed:
+    """One robot as in a list.
+
+    Raises:
+        NotFound: there is no such robot, or none that the actor may know of.
+    """
+    robot = get_visible(session, actor, name)
+    project = project_of(session, robot)
+    require(actor, LIST, project)
+    wanted = _with_project().where(Robot.id == robot.id)
+    return _listed(session, session.execute(wanted).all())[0]
 
 
 def change(session: Session, actor: Actor, command: ChangeRobot, now: int) -> Robot:
@@ -178,7 +211,7 @@ def change(session: Session, actor: Actor, command: ChangeRobot, now: int) -> Ro
         Invalid: the duration or a permission is not allowed.
         Forbidden: it has or would have rights that the actor has not.
     """
-    robot = get(session, command.name)
+    robot = get_visible(session, actor, command.name)
     require(actor, UPDATE, project_of(session, robot))
     if command.permissions is None:
         require_as_strong(session, actor, robot)
@@ -206,7 +239,7 @@ def refresh(session: Session, actor: Actor, name: str, now: int) -> Made:
         NotFound: there is no such robot.
         Forbidden: it has rights that the actor has not.
     """
-    robot = get(session, name)
+    robot = get_visible(session, actor, name)
     require(actor, UPDATE, project_of(session, robot))
     require_as_strong(session, actor, robot)
     secret = machine_secrets.render(Kind.ROBOT, os.urandom(machine_secrets.RANDOM_BYTES))
@@ -221,7 +254,7 @@ def delete(session: Session, actor: Actor, name: str, now: int) -> None:
     Raises:
         NotFound: there is no such robot.
     """
-    robot = get(session, name)
+    robot = get_visible(session, actor, name)
     require(actor, DELETE, project_of(session, robot))
     session.delete(robot)
     audit.record(session, actor, "robot.delete", robot.name, now)
@@ -277,7 +310,8 @@ def _set_permissions(session: Session, actor: Actor, robot: Robot, wanted: Itera
         raise Invalid({"permission": "a robot without any right is good for nothing"})
     for permission in given:
         _check(permission)
-        project = projects.get(session, permission.project) if permission.reach is Reach.PROJECT else None
+        is_one = permission.reach is Reach.PROJECT
+        project = projects.get_visible(session, actor, permission.project) if is_one else None
         if robot.project_id is not None and (project is None or project.id != robot.project_id):
             raise Invalid({"permission": "a project's robot can have rights in that project only"})
         _keep_to_own_rights(actor, permission, project)
@@ -327,24 +361,64 @@ def project_of(session: Session, robot: Robot) -> permissions.Project | None:
     return facts(project) if project else None
 
 
-def _permissions_by_robot(session: Session) -> dict[int, list[str]]:
-    rows = session.execute(
-        select(RobotRight, Project.name.label("project"))
-        .outerjoin(Project, Project.id == RobotRight.project_id)
-        .order_by(RobotRight.id)
-    )
+_SHOWN: tuple[Any, ...] = (Robot, Project.name.label("project"))
+_SORTS: pages.Sorts = {
+    "name": (Robot.name,),
+    "expires": (Robot.expires_at, Robot.name),
+    "used": (Robot.last_used_at, Robot.name),
+    "created": (Robot.created_at, Robot.name),
+}
+
+
+def _of(session: Session, actor: Actor, project: str | None) -> Select[Any]:
+    """The robots of a project, of the system where it is "", or all where it is None."""
+    owner = projects.get_visible(session, actor, project) if project else None
+    require(actor, LIST, facts(owner) if owner else None)
+    wanted = _with_project()
+    return wanted if project is None else wanted.where(Robot.project_id == (owner.id if owner else None))
+
+
+def _with_project() -> Select[Any]:
+    return select(*_SHOWN).outerjoin(Project, Project.id == Robot.project_id)
+
+
+def _listed(session: Session, rows: Sequence[Any]) -> Sequence[Listed]:
+    """Robots with their permissions and trusts, two statements for all of them."""
+    ids = [row.Robot.id for row in rows]
+    given, trusted = _permissions_by_robot(session, ids), _issuers_by_robot(session, ids)
+    return [
+        Listed(
+            name=row.Robot.name,
+            project=row.project or "",
+            enabled=row.Robot.enabled,
+            expires_at=row.Robot.expires_at,
+            last_used_at=row.Robot.last_used_at,
+            permissions=tuple(given.get(row.Robot.id, ())),
+            trusts=tuple(sorted(trusted.get(row.Robot.id, ()))),
+            description=row.Robot.description,
+            days=row.Robot.duration_days,
+            created_by=row.Robot.created_by,
+            created_at=row.Robot.created_at,
+        )
+        for row in rows
+    ]
+
+
+def _permissions_by_robot(session: Session, robots: Sequence[int]) -> dict[int, list[str]]:
+    held = select(RobotRight, Project.name.label("project")).outerjoin(Project, Project.id == RobotRight.project_id)
     found: dict[int, list[str]] = {}
     places = {Reach.SYSTEM: "/", Reach.ALL: "*"}
-    for row in rows:
+    for row in session.execute(held.where(RobotRight.robot_id.in_(robots)).order_by(RobotRight.id)):
         right = row.RobotRight
         place = row.project or places.get(Reach(right.reach), "")
         found.setdefault(right.robot_id, []).append(f"{place}:{right.resource}:{right.action}")
     return found
 
 
-def _issuers_by_robot(session: Session) -> dict[int, set[str]]:
+def _issuers_by_robot(session: Session, robots: Sequence[int]) -> dict[int, set[str]]:
     found: dict[int, set[str]] = {}
-    for robot_id, issuer in session.execute(select(RobotTrust.robot_id, RobotTrust.issuer)):
+    trusted = select(RobotTrust.robot_id, RobotTrust.issuer).where(RobotTrust.robot_id.in_(robots))
+    for robot_id, issuer in session.execute(trusted):
         found.setdefault(robot_id, set()).add(issuer)
     return found
 

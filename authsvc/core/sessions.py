@@ -10,11 +10,13 @@ import logging
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, Engine, Select, and_, delete, or_, select, update
 from sqlalchemy.orm import Session
 
-from authsvc.core import audit, rights, users
+from authsvc.core import audit, pages, rights, users
+from authsvc.core.pages import Asked, Page
 from authsvc.core.rights import require
 from authsvc.db.engine import retried
 from authsvc.db.tables import SiteSession, User
@@ -126,14 +128,21 @@ def list_all(session: Session, actor: Actor, limits: SessionSettings, now: int, 
     require(actor, LIST)
     if user != actor.name:
         require(actor, OF_OTHERS)
-    found = select(SiteSession, User.name).join(User, _is_users()).where(_is_good(limits, now))
+    found = _good(limits, now)
     if user:
         found = found.where(User.id == users.get(session, user).id)
     newest_first = found.order_by(SiteSession.last_seen_at.desc(), SiteSession.id.desc())
-    return [
-        Listed(row.id, name, row.address, row.browser, row.created_at, row.last_seen_at)
-        for row, name in session.execute(newest_first)
-    ]
+    return [_listed(*row) for row in session.execute(newest_first)]
+
+
+def list_page(session: Session, actor: Actor, limits: SessionSettings, asked: Asked, now: int) -> Page[Listed]:
+    """Everybody's sessions that have not ended, by when they were `seen` last, `user` or `begun`."""
+    require(actor, LIST)
+    require(actor, OF_OTHERS)
+    found = _good(limits, now)
+    if asked.text:
+        found = found.where(pages.contains(User.name, asked.text))
+    return pages.read(session, found, asked, _SORTS, lambda row: _listed(*row), own="-seen")
 
 
 def end(session: Session, actor: Actor, session_id: int, now: int) -> None:
@@ -187,6 +196,22 @@ def purge(session: Session, limits: SessionSettings, now: int) -> None:
 def newcomer(name: str, via: Credential, source: str, request_id: str) -> Actor:
     """Whoever has just been proved, before there is a session, for the audit trail."""
     return replace(Actor(name, via, Role.EVERYONE), source=source, request_id=request_id)
+
+
+_SHOWN: tuple[Any, ...] = (SiteSession, User.name)
+_SORTS: pages.Sorts = {
+    "seen": (SiteSession.last_seen_at, SiteSession.id),
+    "begun": (SiteSession.created_at, SiteSession.id),
+    "user": (User.name, SiteSession.id),
+}
+
+
+def _good(limits: SessionSettings, now: int) -> Select[Any]:
+    return select(*_SHOWN).join(User, _is_users()).where(_is_good(limits, now))
+
+
+def _listed(row: SiteSession, user: str) -> Listed:
+    return Listed(row.id, user, row.address, row.browser, row.created_at, row.last_seen_at)
 
 
 def _is_users() -> ColumnElement[bool]:

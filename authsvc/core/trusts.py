@@ -56,7 +56,7 @@ def add(session: Session, actor: Actor, command: AddTrust, settings: Settings, n
         AlreadyExists: the robot has this trust.
         Forbidden: the robot has rights that the actor has not, or the issuer is one that nobody entered before.
     """
-    robot = robots.get(session, command.robot)
+    robot = robots.get_visible(session, actor, command.robot)
     require(actor, robots.UPDATE, robots.project_of(session, robot))
     robots.require_as_strong(session, actor, robot)
     wanted = _parsed(command, settings)
@@ -88,7 +88,7 @@ def list_all(session: Session, actor: Actor, robot: str = "") -> Sequence[Listed
     Raises:
         NotFound: there is no such robot.
     """
-    found = robots.get(session, robot) if robot else None
+    found = robots.get_visible(session, actor, robot) if robot else None
     require(actor, robots.LIST, robots.project_of(session, found) if found else None)
     wanted = select(Robot.name, RobotTrust).join(RobotTrust, RobotTrust.robot_id == Robot.id)
     if found is not None:
@@ -103,7 +103,7 @@ def remove(session: Session, actor: Actor, robot: str, trust_id: int, now: int) 
     Raises:
         NotFound: there is no such robot, or it has no such trust.
     """
-    found = robots.get(session, robot)
+    found = robots.get_visible(session, actor, robot)
     require(actor, robots.UPDATE, robots.project_of(session, found))
     row = session.scalar(select(RobotTrust).where(RobotTrust.id == trust_id, RobotTrust.robot_id == found.id))
     if row is None:

@@ -2,25 +2,29 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from sqlalchemy import ColumnElement, not_, or_, select, update
 from sqlalchemy import delete as sql_delete
-from sqlalchemy import or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from authsvc.core import audit
-from authsvc.core.rights import require
+from authsvc.core import audit, pages, projects
+from authsvc.core.pages import Asked, Page
+from authsvc.core.rights import facts, require
 from authsvc.db.engine import Engine, fetch
 from authsvc.db.tables import SiteSession, User
 from authsvc.domain import names
 from authsvc.domain import passwords as policy
-from authsvc.domain.permissions import Actor, Right
+from authsvc.domain.permissions import Actor, Right, decide
 from authsvc.errors import AlreadyExists, Conflict, Invalid, NotFound
 from authsvc.identity import passwords
 from authsvc.identity.local import LocalBackend
 
 CREATE, LIST = Right("user", "create"), Right("user", "list")
-UPDATE, DELETE = Right("user", "update"), Right("user", "delete")
+READ, UPDATE, DELETE = Right("user", "read"), Right("user", "update"), Right("user", "delete")
+MEMBERS = Right("member", "create")
+SUGGESTIONS = 10
 RESERVED = frozenset({"anonymous"})
 
 
@@ -57,6 +61,30 @@ class DeleteUser:
     """Forget a user and their memberships."""
 
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A user as people want to see one."""
+
+    id: int
+    name: str
+    source: str
+    email: str
+    enabled: bool
+    admin: bool
+    admin_by_source: bool
+    must_change: bool
+    created_at: int
+    vanished_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Suggested:
+    """Somebody whose name begins with what was typed."""
+
+    name: str
+    source: str
 
 
 def add(session: Session, actor: Actor, command: AddUser, now: int) -> User:
@@ -101,10 +129,71 @@ def get(session: Session, name: str) -> User:
     return user
 
 
-def list_all(session: Session, actor: Actor) -> Sequence[User]:
+def list_all(session: Session, actor: Actor) -> Sequence[Listed]:
     """Every user, by name."""
     require(actor, LIST)
-    return session.scalars(select(User).order_by(User.name)).all()
+    return [Listed(*row) for row in session.execute(select(*_LISTED).order_by(User.name))]
+
+
+def list_page(
+    session: Session,
+    actor: Actor,
+    asked: Asked,
+    *,
+    source: str = "",
+    enabled: bool | None = None,
+    admin: bool | None = None,
+) -> Page[Listed]:
+    """The users, by `name`, `source` or `created`.
+
+    Args:
+        source: those of one source alone; "" for all.
+        enabled: those who may log in, or those who may not; None for both.
+        admin: system administrators alone, or everybody else; None for both.
+    """
+    require(actor, LIST)
+    wanted = select(*_LISTED)
+    if asked.text:
+        wanted = wanted.where(pages.contains(User.name, names.canonical_user(asked.text)))
+    if source:
+        wanted = wanted.where(User.source == source)
+    if enabled is not None:
+        wanted = wanted.where(User.enabled.is_(enabled))
+    if admin is not None:
+        wanted = wanted.where(_is_admin() if admin else not_(_is_admin()))
+    return pages.read(session, wanted, asked, _SORTS, lambda row: Listed(*row))
+
+
+def get_listed(session: Session, actor: Actor, name: str) -> Listed:
+    """One user as in a list.
+
+    Raises:
+        NotFound: there is none of that name.
+    """
+    require(actor, READ)
+    return Listed(*session.execute(select(*_LISTED).where(User.id == get(session, name).id)).one())
+
+
+def suggest(session: Session, actor: Actor, text: str, project: str) -> Sequence[Suggested]:
+    """Up to ten people who can be made members of a project, by the beginning of their names.
+
+    Whoever may not list users has to know two characters, so that nobody reads the whole list.
+
+    Raises:
+        NotFound: there is no such project.
+        Forbidden: the actor may not add members to it.
+    """
+    require(actor, MEMBERS, facts(projects.get_visible(session, actor, project)))
+    begin = names.canonical_user(text)
+    if len(begin) < fewest_characters(actor):
+        return []
+    found = select(User.name, User.source).where(pages.begins(User.name, begin), User.enabled).order_by(User.name)
+    return [Suggested(*row) for row in session.execute(found.limit(SUGGESTIONS))]
+
+
+def fewest_characters(actor: Actor) -> int:
+    """How much of a name somebody has to type before names are suggested to them."""
+    return 1 if decide(actor, LIST) else 2
 
 
 def set_password(session: Session, actor: Actor, command: SetPassword, now: int) -> User:
@@ -175,10 +264,32 @@ def end_sessions(session: Session, user: User) -> None:
     session.execute(sql_delete(SiteSession).where(SiteSession.user_id == user.id))
 
 
+_LISTED: tuple[Any, ...] = (
+    User.id,
+    User.name,
+    User.source,
+    User.email,
+    User.enabled,
+    User.admin,
+    User.admin_by_source,
+    User.must_change,
+    User.created_at,
+    User.vanished_at,
+)
+_SORTS: pages.Sorts = {
+    "name": (User.name,),
+    "source": (User.source, User.name),
+    "created": (User.created_at, User.name),
+}
+
+
+def _is_admin() -> ColumnElement[bool]:
+    return or_(User.admin, User.admin_by_source)
+
+
 def _keep_an_administrator(session: Session, user: User) -> None:
     # Locked, so that two administrators cannot shut each other out at once; SQLite locks the whole database anyway.
-    may = or_(User.admin, User.admin_by_source)
-    left = session.scalars(select(User.id).where(may, User.enabled).with_for_update()).all()
+    left = session.scalars(select(User.id).where(_is_admin(), User.enabled).with_for_update()).all()
     if (user.admin or user.admin_by_source) and not set(left) - {user.id}:
         raise Conflict(f"{user.name} is the last administrator: make another one first")
 

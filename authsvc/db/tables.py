@@ -49,6 +49,7 @@ class User(Base):
 
     It begins anywhere, so that a proof of a deleted user is not good for the next one of that name. `subject` is what
     a directory or a provider tells them by, whatever their name; `vanished_at` is when it no longer knew them.
+    `must_change` is set while somebody else has chosen their password.
     """
 
     __tablename__ = "users"
@@ -65,6 +66,7 @@ class User(Base):
     subject: Mapped[str | None] = mapped_column(Key, unique=True)
     admin_by_source: Mapped[bool] = mapped_column(default=False, server_default=false())
     vanished_at: Mapped[int | None] = mapped_column(BigInteger)
+    must_change: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class Group(Base):
@@ -114,6 +116,7 @@ class Member(Base):
         CheckConstraint("(user_id IS NULL) <> (group_id IS NULL)", name="one_holder"),
         Index(None, "user_id"),
         Index(None, "group_id"),
+        Index(None, "role"),
         _MARIADB,
     )
 
@@ -262,7 +265,7 @@ class AuditEvent(Base):
     """What happened: append-only (a trigger refuses changes), each row chained to the one before by its hash."""
 
     __tablename__ = "audit_events"
-    __table_args__ = (Index(None, "at"), _MARIADB)
+    __table_args__ = (Index(None, "at"), Index(None, "actor"), Index(None, "action"), Index(None, "object"), _MARIADB)
 
     id: Mapped[int] = mapped_column(Serial, primary_key=True)
     at: Mapped[int] = mapped_column(BigInteger)

@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import insert, select, text
 
 from authsvc.core import audit, projects
-from authsvc.core.audit import Verification
+from authsvc.core.audit import AuditFilter, Stretch, Verification
 from authsvc.db.engine import Session, reading, transaction
 from authsvc.db.tables import AuditEvent
-from authsvc.domain.permissions import Actor, Credential, Role
+from authsvc.domain.permissions import Actor, Credential, Project, Role
 from authsvc.errors import Forbidden
 
 BOB = Actor("bob", Credential.PASSWORD, Role.USER, source="192.0.2.7", request_id="request-1")
@@ -176,8 +176,108 @@ def test_concurrent_writers_keep_the_chain_whole(engine, root):
     assert verify(engine, root) == Verification(whole=80, broken_at=None)
 
 
+READS = {
+    "newest": lambda session, actor: audit.list_newest(session, actor, 1),
+    "verify": audit.verify,
+    "page": lambda session, actor: audit.list_page(session, actor, AuditFilter()),
+    "export": lambda session, actor: audit.export(session, actor, AuditFilter()),
+}
+
+
 @pytest.mark.parametrize("who", ["alice", "bob", "charlie"])
-@pytest.mark.parametrize("read", [lambda session, actor: audit.list_newest(session, actor, 1), audit.verify])
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
 def test_only_administrators_read_the_trail(session, request, who, read):
     with pytest.raises(Forbidden):
         read(session, request.getfixturevalue(who))
+
+
+TRAIL = (
+    (1, "alice", "project.add", "acme", "ok"),
+    (2, "alice", "member.set", "acme/bob", "ok"),
+    (3, "bob", "robot.add", "acme+ci", "ok"),
+    (4, "root", "user.add", "acme", "ok"),
+    (5, "acme", "access-token.add", "acme/ci", "ok"),
+    (6, "root", "project.add", "acme-two", "ok"),
+    (7, "root", "project.add", "ACME", "ok"),
+    (8, "root", "member.set", "acm_/bob", "ok"),
+    (9, "root", "group.user.add", "acme/bob", "ok"),
+    (10, "bob", "login", "bob", "refused"),
+    (11, "root", "robot.add", "acme", "ok"),
+    (12, "root", "project.add", "acmé", "ok"),
+    (13, "root", "member.set", "acmé/bob", "ok"),
+)
+
+
+@pytest.fixture
+def trail(engine):
+    for at, name, action, target, result in TRAIL:
+        with transaction(engine) as session:
+            audit.record(session, Actor(name, Credential.SESSION, Role.USER), action, target, at, result=result)
+
+
+def numbers(stretch: Stretch) -> list[int]:
+    return [event.id for event in stretch.events]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        (AuditFilter(), [13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1]),
+        (AuditFilter(actor="alice"), [2, 1]),
+        (AuditFilter(actor="a%"), []),
+        (AuditFilter(action="member.set"), [13, 8, 2]),
+        (AuditFilter(action="member"), [13, 8, 2]),
+        (AuditFilter(action="user"), [4]),
+        (AuditFilter(action="mem"), []),
+        (AuditFilter(object="acm_"), [8]),
+        (AuditFilter(object="acme-"), [6]),
+        (AuditFilter(result="refused"), [10]),
+        (AuditFilter(since=9), [13, 12, 11, 10, 9]),
+        (AuditFilter(until=3), [2, 1]),
+        (AuditFilter(since=3, until=6, actor="root"), [4]),
+        (AuditFilter(project="acme"), [3, 2, 1]),
+        (AuditFilter(project="acm_"), [8]),
+        (AuditFilter(project="acme-two"), [6]),
+        (AuditFilter(project="acme", action="member"), [2]),
+        (AuditFilter(project="' OR 1=1 --"), []),
+    ],
+)
+def test_events_are_found_by_what_they_say(engine, trail, root, wanted, found):
+    with reading(engine) as session:
+        assert numbers(audit.list_page(session, root, wanted)) == found
+
+
+@pytest.mark.parametrize(
+    ("place", "found", "older", "newer"),
+    [
+        ({}, [13, 12, 11, 10], 10, None),
+        ({"before": 10}, [9, 8, 7, 6], 6, 9),
+        ({"before": 4}, [3, 2, 1], None, 3),
+        ({"before": 1}, [], None, None),
+        ({"after": 4}, [8, 7, 6, 5], 5, 8),
+        ({"after": 9}, [13, 12, 11, 10], 10, None),
+        ({"after": 13}, [], None, None),
+    ],
+)
+def test_a_stretch_says_where_it_goes_on(engine, trail, root, place, found, older, newer):
+    with reading(engine) as session:
+        stretch = audit.list_page(session, root, AuditFilter(), size=4, **place)
+        assert (numbers(stretch), stretch.older, stretch.newer) == (found, older, newer)
+
+
+def test_a_project_admin_reads_the_log_of_their_project(engine, trail, alice):
+    with reading(engine) as session:
+        stretch = audit.list_of_project(session, alice, Project("acme", public=False), AuditFilter(project="acme-two"))
+        assert numbers(stretch) == [3, 2, 1]
+
+
+@pytest.mark.parametrize(("who", "project"), [("bob", "acme"), ("alice", "open"), ("charlie", "open")])
+def test_nobody_else_reads_the_log_of_a_project(engine, trail, request, who, project):
+    with reading(engine) as session, pytest.raises(Forbidden, match="may not list log"):
+        audit.list_of_project(session, request.getfixturevalue(who), Project(project, public=True), AuditFilter())
+
+
+def test_an_export_has_every_event_that_fits_from_the_oldest_on(engine, trail, root, monkeypatch):
+    monkeypatch.setattr(audit, "_PIECE", 2)
+    with reading(engine) as session:
+        assert [event.id for event in audit.export(session, root, AuditFilter(action="project"))] == [1, 6, 7, 12]

@@ -3,6 +3,7 @@ from sqlalchemy import select
 
 from authsvc.core import groups, users
 from authsvc.core.groups import AddGroup, Belonging, Listed
+from authsvc.core.pages import Asked
 from authsvc.db.tables import AuditEvent, Member, Project
 from authsvc.domain.permissions import Role
 from authsvc.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
@@ -25,7 +26,8 @@ def last_event(session) -> tuple[str, str, str]:
 )
 def test_a_group_is_added(session, cast, root, now, command, detail):
     groups.add(session, root, command, now)
-    assert groups.list_all(session, root) == [Listed(command.name, command.source, command.key, 0, 0)]
+    (listed,) = groups.list_all(session, root)
+    assert listed == Listed(listed.id, command.name, command.source, command.key, 0, 0)
     assert last_event(session) == ("group.add", command.name, detail)
 
 
@@ -139,13 +141,63 @@ def test_a_group_that_is_not_there_is_named(session, cast, root):
     [
         lambda session, actor, now: groups.add(session, actor, OPS, now),
         lambda session, actor, _now: groups.list_all(session, actor),
+        lambda session, actor, _now: groups.list_page(session, actor, Asked()),
+        lambda session, actor, _now: groups.get_by_id(session, actor, 1),
+        lambda session, actor, _now: groups.list_users_page(session, actor, 1, Asked()),
         lambda session, actor, _now: groups.list_users(session, actor, "ops"),
         lambda session, actor, now: groups.add_user(session, actor, Belonging(group="ops", user="bob"), now),
         lambda session, actor, now: groups.remove_user(session, actor, Belonging(group="ops", user="bob"), now),
         lambda session, actor, now: groups.delete(session, actor, "ops", now),
     ],
-    ids=["add", "list", "show", "add user", "remove user", "delete"],
+    ids=["add", "list", "page", "get", "users", "show", "add user", "remove user", "delete"],
 )
 def test_groups_are_the_administrators(session, cast, alice, now, use):
     with pytest.raises(Forbidden):
         use(session, alice, now)
+
+
+@pytest.fixture
+def some(session, cast, root, now):
+    """A group of ours with bob in it, and a directory's."""
+    made = [groups.add(session, root, command, now) for command in (OPS, STAFF)]
+    groups.add_user(session, root, Belonging(group="ops", user="bob"), now)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("asked", "source", "found"),
+    [
+        (Asked(), "", ["Staff", "ops"]),
+        (Asked(sort="-name"), "", ["ops", "Staff"]),
+        (Asked(text="STA"), "", ["Staff"]),
+        (Asked(text="%"), "", []),
+        (Asked(), "local", ["ops"]),
+    ],
+)
+def test_groups_are_listed_by_pages(session, some, root, asked, source, found):
+    assert [row.name for row in groups.list_page(session, root, asked, source).rows] == found
+
+
+def test_a_group_is_got_by_its_number(session, some, root):
+    ours = some[0].id
+    assert groups.get_by_id(session, root, ours) == Listed(ours, "ops", "local", "", 1, 0)
+
+
+def test_a_number_that_no_group_has_is_named(session, some, root):
+    with pytest.raises(NotFound, match="there is no group 99"):
+        groups.get_by_id(session, root, 99)
+
+
+@pytest.mark.parametrize(("text", "found"), [("", ["bob"]), ("B", ["bob"]), ("_", [])])
+def test_who_belongs_to_a_group_is_listed_by_pages(session, some, root, text, found):
+    assert groups.list_users_page(session, root, some[0].id, Asked(text=text)).rows == found
+
+
+@pytest.mark.parametrize(("text", "found"), [("st", ["Staff"]), ("OP", ["ops"]), ("s", []), ("", []), ("%%", [])])
+def test_a_project_admin_has_groups_suggested(session, some, alice, text, found):
+    assert [one.name for one in groups.suggest(session, alice, text, "acme")] == found
+
+
+def test_nobody_else_has_groups_suggested(session, some, bob):
+    with pytest.raises(Forbidden, match="may not create member"):
+        groups.suggest(session, bob, "st", "acme")

@@ -5,9 +5,11 @@ from authsvc.core import groups, members
 from authsvc.core import roles as custom_roles
 from authsvc.core.groups import AddGroup
 from authsvc.core.members import Listed, RemoveMember, SetMember
+from authsvc.core.pages import Asked
 from authsvc.db.tables import AuditEvent
 from authsvc.domain.permissions import MEMBER_ROLES, PULL, Actor, Credential, Grant, Role
 from authsvc.errors import Forbidden, Invalid, NotFound
+from tests.factories import make_user
 
 LATER = 1_900_000_000
 
@@ -151,9 +153,51 @@ def test_members_are_listed_by_name(session, cast, bob):
     ]
 
 
-def test_no_project_has_no_members(session, cast, root):
-    with pytest.raises(NotFound):
-        members.list_all(session, root, "nowhere")
+@pytest.mark.parametrize("project", ["acme", "nowhere"])
+@pytest.mark.parametrize(
+    ("verb", "arguments"),
+    [
+        (members.list_all, lambda project: [project]),
+        (members.list_page, lambda project: [project, Asked()]),
+        (members.set_role, lambda project: [set_role("charlie", project=project), 0]),
+        (members.remove, lambda project: [RemoveMember(project=project, user="bob"), 0]),
+    ],
+)
+def test_a_stranger_cannot_tell_whether_a_project_exists(session, cast, charlie, verb, arguments, project):
+    with pytest.raises(NotFound, match=f"^there is no project {project}$"):
+        verb(session, charlie, *arguments(project))
+
+
+@pytest.fixture
+def guests(session, cast, root, now):
+    """A group, and a person whose name comes first, both guests in acme."""
+    groups.add(session, root, groups.AddGroup(name="A-Team"), now)
+    make_user(session, "aaron", enabled=False)
+    for holder in ({"group": "A-Team"}, {"user": "aaron"}):
+        members.set_role(session, root, SetMember(project="acme", role="guest", **holder), now)
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        (Asked(), ["aaron", "alice", "bob", "A-Team"]),
+        (Asked(sort="-name"), ["A-Team", "bob", "alice", "aaron"]),
+        (Asked(sort="role"), ["bob", "aaron", "A-Team", "alice"]),
+        (Asked(text="A-T"), ["A-Team"]),
+        (Asked(text="a-t"), ["A-Team"]),
+        (Asked(text="AA"), ["aaron"]),
+        (Asked(text="_"), []),
+        (Asked(page=2, size=3), ["A-Team"]),
+    ],
+)
+def test_a_page_of_members_has_people_and_groups(session, guests, bob, asked, found):
+    page = members.list_page(session, bob, "acme", asked)
+    assert [row.user or row.group for row in page.rows] == found
+
+
+def test_a_page_of_members_says_who_is_disabled(session, guests, bob):
+    rows = members.list_page(session, bob, "acme", Asked(size=2)).rows
+    assert [(row.user, row.enabled) for row in rows] == [("aaron", False), ("alice", True)]
 
 
 @pytest.mark.parametrize(
@@ -164,9 +208,9 @@ def test_no_project_has_no_members(session, cast, root):
         ("alice", members.set_role, [set_role("alice", project="open"), 0]),
         ("charlie", members.set_role, [set_role("charlie", project="open"), 0]),
         ("bob", members.remove, [RemoveMember(project="acme", user="alice"), 0]),
-        ("charlie", members.remove, [RemoveMember(project="acme", user="bob"), 0]),
-        ("charlie", members.list_all, ["acme"]),
+        ("charlie", members.remove, [RemoveMember(project="open", user="bob"), 0]),
         ("charlie", members.list_all, ["open"]),
+        ("charlie", members.list_page, ["open", Asked()]),
     ],
 )
 def test_who_has_no_right_is_refused(session, cast, request, who, verb, arguments):

@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import event, select
 
 from authsvc.core import projects, robots, standing
+from authsvc.core.pages import Asked
 from authsvc.core.projects import DeleteProject
 from authsvc.core.robots import DAY, FOREVER, MAX_DAYS, AddRobot, ChangeRobot, Listed, Permission, Reach
 from authsvc.core.standings import Standings
@@ -13,6 +14,7 @@ from authsvc.domain import machine_secrets
 from authsvc.domain.machine_secrets import Kind
 from authsvc.domain.permissions import ROBOT_PROJECT, ROBOT_SYSTEM, Actor, Credential, Grant, Right, Role
 from authsvc.errors import AlreadyExists, Forbidden, Invalid, NotFound
+from tests.core.conftest import statements
 
 PULL, PUSH, CATALOG = Right("repository", "pull"), Right("repository", "push"), Right("catalog", "read")
 DELETE = Right("artifact", "delete")
@@ -203,7 +205,7 @@ def test_a_robot_gives_another_one_what_it_has_in_a_project(session, cast, now, 
     assert robots.add(session, MAKER, robot(project=project), now).robot.created_by == "robot$maker"
 
 
-@pytest.mark.parametrize("permission", [within("acme", PUSH), within("library"), everywhere(PULL), outside(CATALOG)])
+@pytest.mark.parametrize("permission", [within("acme", PUSH), everywhere(PULL), outside(CATALOG)])
 def test_a_robot_gives_another_one_nothing_else(session, cast, now, permission):
     with pytest.raises(Forbidden, match=r"robot\$maker cannot give"):
         robots.add(session, MAKER, robot("ci", permission, project=""), now)
@@ -226,19 +228,30 @@ def test_a_project_admin_has_no_say_outside_their_project(session, cast, request
         verb(session, request.getfixturevalue(who), *arguments)
 
 
-@pytest.mark.parametrize("who", ["bob", "charlie"])
-@pytest.mark.parametrize(
-    ("verb", "arguments"),
-    [
-        (robots.add, [robot("other"), 0]),
-        (robots.change, [ChangeRobot(name="acme+ci", enabled=False), 0]),
-        (robots.refresh, ["acme+ci", 0]),
-        (robots.delete, ["acme+ci", 0]),
-    ],
-)
-def test_who_has_no_right_is_refused(session, made, request, who, verb, arguments):
-    with pytest.raises(Forbidden, match=f"{who} may not"):
-        verb(session, request.getfixturevalue(who), *arguments)
+VERBS = [
+    (robots.add, [robot("other"), 0]),
+    (robots.change, [ChangeRobot(name="acme+ci", enabled=False), 0]),
+    (robots.refresh, ["acme+ci", 0]),
+    (robots.delete, ["acme+ci", 0]),
+]
+
+
+@pytest.mark.parametrize(("verb", "arguments"), VERBS)
+def test_who_has_no_right_is_refused(session, made, bob, verb, arguments):
+    with pytest.raises(Forbidden, match="bob may not"):
+        verb(session, bob, *arguments)
+
+
+@pytest.mark.parametrize(("verb", "arguments"), [*VERBS, (robots.list_all, ["acme"]), (robots.get_listed, ["acme+ci"])])
+def test_for_a_stranger_neither_the_project_nor_its_robots_exist(session, made, charlie, verb, arguments):
+    with pytest.raises(NotFound, match=r"there is no (project acme|robot acme\+ci)$"):
+        verb(session, charlie, *arguments)
+
+
+@pytest.mark.parametrize("project", ["library", "nowhere"])
+def test_a_robots_rights_do_not_tell_whether_a_project_exists(session, cast, alice, now, project):
+    with pytest.raises(NotFound, match=f"there is no project {project}$"):
+        robots.add(session, alice, robot("ci", within(project)), now)
 
 
 @pytest.mark.parametrize("verb", [robots.refresh, robots.delete])
@@ -391,10 +404,43 @@ def test_no_two_robots_share_a_secret(session, cast, alice, now):
 def test_robots_are_listed_by_name_with_their_rights(session, made, root, now):
     made_now = robot("all", everywhere(PULL), outside(CATALOG), project="", days=FOREVER)
     robots.add(session, root, made_now, now)
+    rights = ("acme:repository:pull",), ("*:repository:pull", "/:catalog:read")
     assert robots.list_all(session, root) == [
-        Listed("acme+ci", "acme", True, now + 30 * DAY, None, ("acme:repository:pull",)),
-        Listed("all", "", True, None, None, ("*:repository:pull", "/:catalog:read")),
+        Listed("acme+ci", "acme", True, now + 30 * DAY, None, rights[0], (), "", 30, "alice", now),
+        Listed("all", "", True, None, None, rights[1], (), "", FOREVER, "root", now),
     ]
+
+
+@pytest.mark.parametrize(("project", "names"), [(None, ["acme+ci", "all"]), ("", ["all"]), ("acme", ["acme+ci"])])
+def test_a_page_has_the_robots_of_one_place_or_of_all(session, made, root, now, project, names):
+    robots.add(session, root, robot("all", everywhere(PULL), project=""), now)
+    page = robots.list_page(session, root, Asked(), project)
+    assert ([row.name for row in page.rows], page.total) == (names, len(names))
+
+
+def test_a_page_of_robots_is_searched_by_name(session, made, alice):
+    found = [robots.list_page(session, alice, Asked(text=text), "acme").total for text in ("CI", "c_")]
+    assert found == [1, 0]
+
+
+def test_a_page_of_robots_costs_no_more_for_more_robots(engine, session, made, alice, now):
+    for number in range(3):
+        robots.add(session, alice, robot(f"ci{number}"), now)
+    session.flush()
+    with statements(engine) as seen:
+        robots.list_page(session, alice, Asked(size=3), "acme")
+    assert len(seen) == 5
+
+
+def test_one_robot_is_listed_as_in_a_list(session, made, bob):
+    assert [robots.get_listed(session, bob, "acme+ci")] == robots.list_all(session, bob, "acme")
+
+
+def test_nobody_but_an_administrator_lists_the_systems_robots(session, made, alice):
+    with pytest.raises(Forbidden):
+        robots.list_page(session, alice, Asked())
+    with pytest.raises(Forbidden):
+        robots.list_page(session, alice, Asked(), "")
 
 
 def test_members_see_the_robots_of_their_project(session, made, root, bob, now):

@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import func, select
 
 from authsvc.core import sessions, users
+from authsvc.core.pages import Asked
 from authsvc.core.sessions import Begin
 from authsvc.db.engine import reading, transaction
 from authsvc.db.tables import AuditEvent, AuditHead, SiteSession, User
@@ -246,3 +247,26 @@ def test_the_trail_says_when_a_session_began_and_ended(session, login, visit, bo
 def test_a_session_changes_nobodys_rights(session, login):
     login()
     assert session.get_one(AuditHead, 1).changes == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        (Asked(), ["alice", "bob"]),
+        (Asked(sort="user"), ["alice", "bob"]),
+        (Asked(sort="seen"), ["bob", "alice"]),
+        (Asked(sort="-user"), ["bob", "alice"]),
+        (Asked(text="BO"), ["bob"]),
+        (Asked(sort="--seen", size=1), ["alice"]),
+    ],
+)
+def test_an_administrator_pages_through_everybodys_sessions(session, login, root, now, asked, found):
+    login("bob", now)
+    login("alice", now + 1)
+    page = sessions.list_page(session, root, LIMITS, asked, now + 1)
+    assert ([row.user for row in page.rows]) == found
+
+
+def test_nobody_else_pages_through_sessions(session, login, bob, now):
+    with pytest.raises(Forbidden):
+        sessions.list_page(session, bob, LIMITS, Asked(), now)

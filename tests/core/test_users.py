@@ -5,6 +5,7 @@ import pytest
 from sqlalchemy import event, select
 
 from authsvc.core import users
+from authsvc.core.pages import Asked
 from authsvc.core.users import AddUser, DeleteUser, SetEnabled, SetPassword
 from authsvc.db.engine import transaction
 from authsvc.db.tables import AuditEvent, Member, User
@@ -209,6 +210,8 @@ def test_two_administrators_cannot_shut_each_other_out(engine, cast, root, now):
     [
         (users.add, [AddUser(name="dave", password=NEW), 0]),
         (users.list_all, []),
+        (users.list_page, [Asked()]),
+        (users.get_listed, ["bob"]),
         (users.set_password, [SetPassword(name="bob", password=NEW), 0]),
         (users.set_enabled, [SetEnabled(name="bob", enabled=False), 0]),
         (users.delete, [DeleteUser(name="bob"), 0]),
@@ -223,3 +226,65 @@ def test_a_hash_is_found_for_local_users_only(engine, cast):
     with transaction(engine) as session:
         make_user(session, "dave", source="ldap")
     assert [users.find_hash(engine, name) is None for name in ("bob", "dave", "nobody")] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("asked", "filters", "found"),
+    [
+        (Asked(), {}, ["alice", "bob", "charlie", "dave", "root"]),
+        (Asked(sort="-name", size=2), {}, ["root", "dave"]),
+        (Asked(sort="source"), {"source": "ldap"}, ["dave"]),
+        (Asked(text="LI"), {}, ["alice", "charlie"]),
+        (Asked(text="_"), {}, []),
+        (Asked(), {"enabled": False}, ["dave"]),
+        (Asked(text="a"), {"enabled": True}, ["alice", "charlie"]),
+        (Asked(), {"admin": True}, ["dave", "root"]),
+        (Asked(), {"admin": False}, ["alice", "bob", "charlie"]),
+    ],
+)
+def test_users_are_listed_by_pages(session, cast, root, asked, filters, found):
+    make_user(session, "dave", source="ldap", enabled=False, admin_by_source=True)
+    page = users.list_page(session, root, asked, **filters)
+    assert [row.name for row in page.rows] == found
+
+
+def test_a_listed_user_has_no_password(session, cast, root):
+    assert "argon2" not in repr(users.get_listed(session, root, "bob"))
+
+
+def test_a_user_is_listed_alone_as_in_a_list(session, cast, root):
+    assert [users.get_listed(session, root, "Bob")] == list(users.list_page(session, root, Asked(text="bob")).rows)
+
+
+@pytest.mark.parametrize(
+    ("who", "text", "found"),
+    [
+        ("alice", "bo", ["bob"]),
+        ("alice", "BO", ["bob"]),
+        ("alice", "b", []),
+        ("alice", "", []),
+        ("alice", "ob", []),
+        ("alice", "__", []),
+        ("alice", "da", []),
+        ("root", "b", ["bob"]),
+        ("root", "", []),
+    ],
+)
+def test_names_are_suggested_to_those_who_may_add_members(session, cast, request, who, text, found):
+    make_user(session, "dave", enabled=False)
+    suggested = users.suggest(session, request.getfixturevalue(who), text, "acme")
+    assert [one.name for one in suggested] == found
+
+
+def test_ten_names_are_suggested_at_most(session, cast, alice):
+    session.add_all(User(name=f"eve{number:02}", source="local", created_at=0) for number in range(12))
+    assert [one.name for one in users.suggest(session, alice, "eve", "acme")] == [f"eve{n:02}" for n in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("who", "project", "error"),
+    [("bob", "acme", Forbidden), ("alice", "open", Forbidden), ("charlie", "acme", NotFound)],
+)
+def test_nobody_else_has_names_suggested(session, cast, request, who, project, error):
+    with pytest.raises(error):
+        users.suggest(session, request.getfixturevalue(who), "bo", project)
