@@ -29,7 +29,7 @@ from authsvc.web import (
     visitor,
     words,
 )
-from authsvc.web.admin import projects
+from authsvc.web.admin import members, projects
 from authsvc.web.gunicorn import child_exit, post_worker_init, pre_fork
 
 __all__ = ["child_exit", "create_app", "post_worker_init", "pre_fork"]
@@ -61,7 +61,17 @@ def create_app(built: Services | None = None) -> Flask:
     menu.register(app)
     lists.register(app)
     words.register(app)
-    for blueprint in (token.bp, events.bp, health.bp, metrics.bp, site.bp, login.bp, account.bp, projects.bp):
+    for blueprint in (
+        token.bp,
+        events.bp,
+        health.bp,
+        metrics.bp,
+        site.bp,
+        login.bp,
+        account.bp,
+        projects.bp,
+        members.bp,
+    ):
         app.register_blueprint(blueprint)
     return app
 

@@ -20,7 +20,7 @@ from authsvc.db.tables import Group, Member, Project, User
 from authsvc.domain import patterns
 from authsvc.domain.names import canonical_user
 from authsvc.domain.permissions import Actor, Right, decide
-from authsvc.errors import Conflict, Forbidden, Invalid, NotFound
+from authsvc.errors import Conflict, Forbidden, Invalid, NotFound, say
 
 CREATE, UPDATE = Right("member", "create"), Right("member", "update")
 DELETE, LIST = Right("member", "delete"), Right("member", "list")
@@ -66,6 +66,15 @@ class Listed:
     pattern: str
     ends_at: int | None
     enabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A role that a member can have, and whether whoever asked may give it, having all of it themselves."""
+
+    role: str
+    rights: frozenset[Right]
+    may_give: bool
 
 
 def set_role(session: Session, actor: Actor, command: SetMember, now: int) -> Member:
@@ -134,6 +143,37 @@ def list_page(session: Session, actor: Actor, project: str, asked: Asked) -> Pag
     if asked.text:
         wanted = wanted.where(or_(pages.contains(User.name, asked.text), pages.contains(Group.name, asked.text)))
     return pages.read(session, wanted, asked, _SORTS, lambda row: _listed(*row))
+
+
+def get_listed(session: Session, actor: Actor, command: SetMember | RemoveMember) -> Listed:
+    """The role that a person or a group has there, for one pattern.
+
+    Raises:
+        NotFound: there is no such project, or the person or group has no such role in it.
+    """
+    held = _of(session, actor, command.project).where(Member.pattern == (command.pattern or ""))
+    theirs = Group.name == command.group if command.group else User.name == canonical_user(command.user)
+    row = session.execute(held.where(theirs)).first()
+    if row is None:
+        raise NotFound(
+            say("%(name)s is not a member of %(project)s", name=command.group or command.user, project=command.project)
+        )
+    return _listed(*row)
+
+
+def choices(session: Session, actor: Actor, project: str) -> Sequence[Choice]:
+    """The roles that members can have, the built-in ones first.
+
+    Raises:
+        NotFound: there is no such project.
+    """
+    row = projects.get_visible(session, actor, project)
+    require(actor, LIST, facts(row))
+    offered = roles.rights_by_name(session)
+    return [
+        Choice(name, rights, all(decide(actor, right, facts(row)) for right in rights))
+        for name, rights in offered.items()
+    ]
 
 
 _SHOWN: tuple[Any, ...] = (User.name.label("user"), User.enabled, Group.name.label("group"), Member)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from authsvc.core import audit
 from authsvc.core.rights import require
 from authsvc.db.tables import CustomRole, Member, RoleRight
-from authsvc.domain.permissions import MEMBER_ROLES, ROLE_RIGHTS, Actor, Right, Role
+from authsvc.domain.permissions import MEMBER_ROLES, PROJECT, ROLE_RIGHTS, Actor, Right, Role
 from authsvc.errors import Conflict, Invalid, NotFound
 
 CREATE, UPDATE = Right("role", "create"), Right("role", "update")
@@ -90,6 +90,18 @@ def list_all(session: Session, actor: Actor) -> Sequence[Listed]:
         Listed(row.CustomRole.name, row.CustomRole.description, tuple(rights.get(row.CustomRole.id, ())), row.members)
         for row in found
     ]
+
+
+def rights_by_name(session: Session) -> dict[str, frozenset[Right]]:
+    """What every role gives to a member: the built-in ones, then the custom ones by name."""
+    custom: dict[str, set[Right]] = {}
+    rows = select(CustomRole.name, RoleRight).join(RoleRight, RoleRight.role_id == CustomRole.id)
+    for name, right in session.execute(rows.order_by(CustomRole.name)):
+        custom.setdefault(name, set()).add(Right(right.resource, right.action))
+    return {
+        **{role: PROJECT[role] for role in MEMBER_ROLES},
+        **{name: frozenset(given) for name, given in custom.items()},
+    }
 
 
 def exists(session: Session, name: str) -> bool:
