@@ -47,6 +47,7 @@ UNGUARDED = {
     "rights.require": "is the guard",
     "robots.get_visible": "is a guard, too: what an actor may know of",
     "robots.require_as_strong": "is a guard, too",
+    "search.search": "finds what its lists show, each of which asks",
     "sessions.begin": "belongs to a login that was just proved",
     "users.fewest_characters": "says how much a use case that asked the table asks for",
 }
