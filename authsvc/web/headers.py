@@ -2,6 +2,8 @@
 
 from flask import Flask, Response, request
 
+from authsvc.web.request import is_over_tls
+
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; object-src 'none'"
@@ -28,6 +30,9 @@ def register(app: Flask) -> None:
     @app.after_request
     def add(response: Response) -> Response:
         response.headers.extend(_DATA if response.content_type == "application/json" else _PAGE)
+        if is_over_tls():
+            # A year. Browsers forget it where they have warned of the certificate (RFC 6797, 8.1).
+            response.headers["Strict-Transport-Security"] = "max-age=31536000"
         if not request.path.startswith("/static/"):
             response.headers.setdefault("Cache-Control", "no-store")
         if response.mimetype == "text/html":

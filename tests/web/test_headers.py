@@ -73,3 +73,8 @@ def test_a_page_differs_by_language(client):
 def test_a_bug_has_the_headers_too(app):
     app.add_url_rule("/bug", "bug", lambda: 1 / 0)
     assert app.test_client().get("/bug").headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_over_tls_a_browser_is_told_to_stay_there(client):
+    answers = [client.get("/login", base_url=f"{scheme}://localhost") for scheme in ("http", "https")]
+    assert [answer.headers.get("Strict-Transport-Security") for answer in answers] == [None, "max-age=31536000"]
