@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import click
 
 from authsvc.cli.output import done, json_option, moment, show, work
-from authsvc.core import members, projects, rights, roles
+from authsvc.core import explain as explanations
+from authsvc.core import members, projects, roles
 from authsvc.domain.permissions import DOCKER
 
 
@@ -173,16 +174,21 @@ def delete_role(name: str, *, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def explain(ctx: click.Context, user: str, action: str, repository: str, *, as_json: bool) -> None:
-    """May USER (or "anonymous") do ACTION in REPOSITORY, and which row of the rights table decides.
+    """May USER (or a robot, or "anonymous") do ACTION in REPOSITORY, and which row of the rights table decides.
 
-    Exits with 0 for yes and 3 for no.
+    Of a user it says of each access token, too, whether it lets them. Exits with 0 for yes and 3 for no.
     """
     with work() as w:
-        question = rights.Question(user, action, repository)
-        answer = rights.explain(w.session, w.actor, question, w.settings.root_project, w.now)
-    word = "yes" if answer.allowed else "no"
-    done(asdict(answer), f"{word}: {answer.reason}\nrow: {answer.row}", as_json=as_json)
+        question = explanations.Question(user, action, repository)
+        answer = explanations.explain(w.session, w.actor, question, explanations.Site.of(w.settings), w.now)
+    tokens = [f"token {token.name}: {_yes(token.allowed)}: {token.reason}" for token in answer.tokens]
+    lines = [f"{_yes(answer.allowed)}: {answer.reason}", f"row: {answer.row}", *tokens]
+    done(asdict(answer), "\n".join(lines), as_json=as_json)
     ctx.exit(0 if answer.allowed else 3)
+
+
+def _yes(allowed: bool) -> str:
+    return "yes" if allowed else "no"
 
 
 def _holder(name: str, *, is_group: bool) -> dict[str, str]:

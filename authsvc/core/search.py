@@ -1,7 +1,7 @@
 """Search over everything that whoever asks may list: projects, and for administrators people and groups.
 
-Repositories are not among it: notifications are kept as they came, for a week (core/events.py), and there is
-no index of repositories yet that could be asked.
+Repositories are not among it: registries' notifications are kept as they came, for a week (core/events.py), and there
+is no index of repositories yet that could be asked.
 """
 
 from dataclasses import dataclass

@@ -146,7 +146,7 @@ def _standing(rows: Sequence[Any]) -> Standing:
         projects={row.project: permissions.Project(row.project, row.public) for row in placed},
         grants=_grants(placed),
         system_rights=frozenset(Right(row.resource, row.action) for row in rows if row.role == _OUTSIDE),
-        limit=_limit(first.actions, first.patterns) if first.actions is not None else None,
+        limit=limit_of(first.actions, first.patterns) if first.actions is not None else None,
     )
 
 
@@ -187,7 +187,8 @@ def rights_of(role: str, custom: Collection[Right]) -> frozenset[Right]:
     return PROJECT[Role(role)] if role in MEMBER_ROLES else frozenset(custom)
 
 
-def _limit(actions: str, patterns: str) -> Limit:
+def limit_of(actions: str, patterns: str) -> Limit:
+    """What an access token narrows its owner's rights to, as its row says it."""
     return Limit(frozenset(TOKEN_ACTIONS[action] for action in actions.split()), tuple(patterns.split()))
 
 

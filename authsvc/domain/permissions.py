@@ -4,7 +4,7 @@ Two tables. `PROJECT` and `SYSTEM` say what a role may do; `CREDENTIALS` says wh
 An action that no row allows is denied. There is no exception to the tables anywhere else.
 
 The project matrix is Harbor's (v2.16, `src/common/rbac/project/rbac_role.go`), so that roles mean what their users
-already know. C create, R read, U update, D delete, L list.
+already know. C create, R read, U update, D delete, L list. One row is ours: `permission`, to be told what decides.
 """
 
 from collections.abc import Iterator, Mapping
@@ -80,6 +80,7 @@ PROJECT_MATRIX: Mapping[str, tuple[str, str, str, str, str, str]] = {
     "member": ("C R U D L", "R L", "R L", "R L", "", ""),
     "metadata": ("C R U D", "R", "", "", "", ""),
     "notification-policy": ("C R U D L", "R L", "", "", "", ""),
+    "permission": ("R", "", "", "", "", ""),
     "preheat-policy": ("C R U D L", "", "", "", "", ""),
     "quota": ("R", "R", "R", "R", "R", ""),
     "repository": ("C R U D L pull push", "C R U D L pull push", "C R U L pull push", "R L pull", "R L pull", "L pull"),

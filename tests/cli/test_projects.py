@@ -220,6 +220,7 @@ def test_an_explanation_is_json_for_scripts(read):
         "allowed": False,
         "row": "none",
         "reason": "bob is developer of project acme, which does not give artifact:delete there",
+        "tokens": [],
     }
 
 
