@@ -86,12 +86,8 @@ def set_role(session: Session, actor: Actor, command: SetMember, now: int) -> Me
         Conflict: somebody else did the same at the same time.
         Forbidden: the role has rights that the actor has not.
     """
-    project = projects.get_visible(session, actor, command.project)
-    member = next((one for one in _held(session, project, command) if one.pattern == command.pattern), None)
-    require(actor, UPDATE if member else CREATE, facts(project))
-    _check(session, command, now)
-    _keep_to_own_rights(session, actor, command, project)
-    holder = _holder(session, command)
+    project, member = require_set(session, actor, command, now)
+    holder = holder_of(session, command)
     before = f"was {member.role}" if member else ""
     if member is None:
         mine = {"group_id": holder.id} if isinstance(holder, Group) else {"user_id": holder.id}
@@ -100,12 +96,25 @@ def set_role(session: Session, actor: Actor, command: SetMember, now: int) -> Me
     member.role, member.ends_at = command.role, command.ends_at
     until = f"until {command.ends_at}" if command.ends_at else ""
     detail = "; ".join(filter(None, [command.role, command.pattern, until, before]))
+    name = holder.name
     try:
         session.flush()
     except IntegrityError as exc:
-        raise Conflict(f"somebody else is making {holder.name} a member of {project.name}: try again") from exc
+        raise Conflict(
+            say("somebody else is making %(name)s a member of %(project)s: try again", name=name, project=project.name)
+        ) from exc
     audit.record(session, actor, "member.set", _target(project, command), now, detail=detail)
     return member
+
+
+def require_set(session: Session, actor: Actor, command: SetMember, now: int) -> tuple[Project, Member | None]:
+    """Let somebody give a role, or stop them as `set_role` does; returns where, and what it takes the place of."""
+    project = projects.get_visible(session, actor, command.project)
+    member = next((one for one in _held(session, project, command) if one.pattern == command.pattern), None)
+    require(actor, UPDATE if member else CREATE, facts(project))
+    _check(session, command, now)
+    _keep_to_own_rights(session, actor, command, project)
+    return project, member
 
 
 def remove(session: Session, actor: Actor, command: RemoveMember, now: int) -> None:
@@ -114,14 +123,21 @@ def remove(session: Session, actor: Actor, command: RemoveMember, now: int) -> N
     Raises:
         NotFound: there is no such project, or the person or group is no member of it.
     """
+    project, gone = require_remove(session, actor, command)
+    session.execute(sql_delete(Member).where(Member.id.in_([member.id for member in gone])))
+    was = ", ".join(f"{member.role} {member.pattern}".strip() for member in gone)
+    audit.record(session, actor, "member.remove", _target(project, command), now, detail=f"was {was}")
+
+
+def require_remove(session: Session, actor: Actor, command: RemoveMember) -> tuple[Project, Sequence[Member]]:
+    """Let somebody take roles away, or stop them as `remove` does; returns where, and which."""
     project = projects.get_visible(session, actor, command.project)
     require(actor, DELETE, facts(project))
     gone = [member for member in _held(session, project, command) if command.pattern in (None, member.pattern)]
     if not gone:
-        raise NotFound(f"{command.group or command.user} is not a member of {project.name}")
-    session.execute(sql_delete(Member).where(Member.id.in_([member.id for member in gone])))
-    was = ", ".join(f"{member.role} {member.pattern}".strip() for member in gone)
-    audit.record(session, actor, "member.remove", _target(project, command), now, detail=f"was {was}")
+        who = command.group or command.user
+        raise NotFound(say("%(name)s is not a member of %(project)s", name=who, project=project.name))
+    return project, gone
 
 
 def list_all(session: Session, actor: Actor, project: str) -> Sequence[Listed]:
@@ -199,27 +215,33 @@ def _listed(user: str | None, enabled: bool | None, group: str | None, member: M
 
 def _check(session: Session, command: SetMember, now: int) -> None:
     if not roles.exists(session, command.role):
-        raise Invalid({"role": f"there is no role {command.role[:64]!r}"})
+        raise Invalid({"role": say("there is no role %(name)s", name=repr(command.role[:64]))})
     patterns.parse(command.pattern)
     if command.ends_at is not None and command.ends_at <= now:
-        raise Invalid({"ends_at": "this has passed already"})
+        raise Invalid({"ends_at": say("this has passed already")})
 
 
 def _keep_to_own_rights(session: Session, actor: Actor, command: SetMember, project: Project) -> None:
     """Nobody gives a role that can do what they cannot: else the right to add members would be every right."""
     missing = [right for right in rights_of(session, command.role) if not decide(actor, right, facts(project))]
     if missing:
-        raise Forbidden(f"{actor.name} cannot give {command.role}, not having {min(missing)}")
+        lacking = {"role": command.role, "right": str(min(missing))}
+        raise Forbidden(say("%(name)s cannot give %(role)s, not having %(right)s", name=actor.name, **lacking))
 
 
-def _holder(session: Session, command: SetMember) -> User | Group:
+def holder_of(session: Session, command: SetMember | RemoveMember) -> User | Group:
+    """The person or the group that a command is about.
+
+    Raises:
+        NotFound: there is none.
+    """
     return groups.get(session, command.group) if command.group else users.get(session, command.user)
 
 
 def _held(session: Session, project: Project, command: SetMember | RemoveMember) -> Sequence[Member]:
     """The roles that a person or a group has there."""
     if bool(command.user) == bool(command.group):
-        raise Invalid({"user": "name a person or a group"})
+        raise Invalid({"user": say("name a person or a group")})
     mine = select(Member).outerjoin(User, User.id == Member.user_id).outerjoin(Group, Group.id == Member.group_id)
     is_theirs = Group.name == command.group if command.group else User.name == canonical_user(command.user)
     return session.scalars(mine.where(Member.project_id == project.id, is_theirs)).all()

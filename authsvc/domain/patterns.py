@@ -12,6 +12,8 @@ from authsvc.errors import Invalid, say
 MAX_LENGTH = 255
 _ALLOWED = re.compile(r"[a-z0-9._/*-]+")
 _WITHIN, _ACROSS = "*", "**"
+_ANYTHING = "\0"
+"""What stands for `**` where a pattern is read as a name; in no pattern."""
 
 
 def parse(text: str) -> str:
@@ -43,6 +45,16 @@ def matches(pattern: str, name: str, separators: str = "/") -> bool:
         moved = {_next(tokens, place, character, is_within=is_within) for place in places if place < len(tokens)}
         places = _with_empty(tokens, moved - {None})
     return len(tokens) in places
+
+
+def covers(wide: str, narrow: str) -> bool:
+    """Whether every repository that the narrow pattern stands for is surely one of the wide one's; "" stands for all.
+
+    For this the narrow one is read as a name: in it, `*` is a character of a part, and `**` one that ends a part.
+    """
+    if not wide or not narrow:
+        return not wide
+    return matches(wide, narrow.replace("**", _ANYTHING), f"/{_ANYTHING}")
 
 
 def _next(tokens: list[str], place: int, character: str, *, is_within: bool) -> int | None:

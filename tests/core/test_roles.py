@@ -1,13 +1,15 @@
 import pytest
 from sqlalchemy import select
 
-from authsvc.core import members, roles
+from authsvc.core import groups, members, roles
+from authsvc.core.groups import AddGroup, Belonging
 from authsvc.core.members import RemoveMember, SetMember
-from authsvc.core.roles import Listed, SetRole
+from authsvc.core.pages import Asked
+from authsvc.core.roles import Held, Listed, Preview, SetRole
 from authsvc.core.standings import Standings
 from authsvc.db.engine import transaction
 from authsvc.db.tables import AuditEvent, RoleRight
-from authsvc.domain.permissions import DELETE, MEMBER_ROLES, PULL, PUSH, ROLE_RIGHTS, SYSTEM, Right, Role
+from authsvc.domain.permissions import DELETE, MEMBER_ROLES, PULL, PUSH, ROLE_RIGHTS, SYSTEM, Project, Right, Role
 from authsvc.errors import Conflict, Forbidden, Invalid, NotFound
 
 
@@ -148,3 +150,77 @@ def test_every_right_is_read_as_it_is_written(right):
 def test_what_is_no_right_is_refused(text):
     with pytest.raises(Invalid, match="right: there is no right"):
         roles.parse_right(text)
+
+
+@pytest.fixture
+def testers(session, cast, root, now):
+    """charlie is tester of acme and, for some repositories, of open; so are bob and charlie as members of a group."""
+    roles.set_rights(session, root, role(), now)
+    groups.add(session, root, AddGroup(name="QA"), now)
+    for user in ("bob", "charlie"):
+        groups.add_user(session, root, Belonging(group="QA", user=user), now)
+    for project, holder in (
+        ("open", {"user": "charlie", "pattern": "open/web-*"}),
+        ("acme", {"user": "charlie"}),
+        ("open", {"group": "QA"}),
+    ):
+        members.set_role(session, root, SetMember(project=project, role="tester", **holder), now)
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        (Asked(sort="project"), [("acme", "charlie"), ("open", "charlie"), ("open", "QA")]),
+        (Asked(sort="-project", size=2), [("open", "QA"), ("open", "charlie")]),
+        (Asked(text="qa"), [("open", "QA")]),
+        (Asked(text="_"), []),
+    ],
+)
+def test_who_holds_a_role_is_listed_over_all_projects(session, testers, root, asked, found):
+    page = roles.who_holds(session, root, "tester", asked)
+    assert [(held.project, held.user or held.group) for held in page.rows] == found
+
+
+def test_a_holder_is_one_for_a_pattern(session, testers, root):
+    page = roles.who_holds(session, root, "tester", Asked(text="charlie", sort="-project", size=1))
+    assert (page.rows, page.total) == ([Held("open", "charlie", "", "open/web-*", None)], 2)
+
+
+@pytest.mark.parametrize(("name", "count"), [("developer", 1), ("nothing", 0)])
+def test_holders_of_any_role_are_listed(session, testers, root, name, count):
+    assert roles.who_holds(session, root, name, Asked()).total == count
+
+
+def test_a_preview_says_what_a_role_gains_and_loses_and_how_many_hold_it(session, testers, root):
+    preview = roles.preview(session, root, role("tester", PUSH, DELETE))
+    assert preview == Preview((DELETE, PUSH), (PULL,), members=3, people=2, projects=2)
+
+
+def test_a_preview_of_a_new_role_is_all_that_it_gives(session, cast, root):
+    preview = roles.preview(session, root, role("new", PULL))
+    assert (preview, roles.exists(session, "new")) == (Preview((PULL,), (), 0, 0, 0), False)
+
+
+@pytest.mark.parametrize("command", [role("guest"), role("x", Right("user", "delete"))])
+def test_a_preview_of_what_cannot_be_is_refused(session, cast, root, command):
+    with pytest.raises(Invalid):
+        roles.preview(session, root, command)
+
+
+def test_whoever_sees_members_sees_what_roles_there_are(session, testers, bob):
+    found = roles.list_given(session, bob, Project("acme", public=False))
+    assert [listed.name for listed in found] == [*MEMBER_ROLES, "tester"]
+    assert found[-1].rights == (PULL,)
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        lambda session, actor: roles.list_given(session, actor, Project("open", public=True)),
+        lambda session, actor: roles.who_holds(session, actor, "guest", Asked()),
+        lambda session, actor: roles.preview(session, actor, role()),
+    ],
+)
+def test_nobody_else_does(session, cast, alice, verb):
+    with pytest.raises(Forbidden):
+        verb(session, alice)

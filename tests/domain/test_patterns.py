@@ -95,3 +95,28 @@ def test_a_refusal_shows_the_beginning_of_a_long_pattern_alone():
     with pytest.raises(Invalid) as refused:
         patterns.parse("A" * 10_000)
     assert len(str(refused.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("wide", "narrow", "covered"),
+    [
+        ("", "acme/*", True),
+        ("acme/*", "", False),
+        ("acme/**", "acme/web-*", True),
+        ("acme/**", "acme/**", True),
+        ("acme/*", "acme/web-*", True),
+        ("acme/*", "acme/**", False),
+        ("acme/web-*", "acme/*", False),
+        ("acme/*", "acme/web/x", False),
+        ("**", "acme/a**", True),
+        ("acme/a*", "acme/a**", False),
+    ],
+)
+def test_a_pattern_covers_a_narrower_one(wide, narrow, covered):
+    assert patterns.covers(wide, narrow) is covered
+
+
+@given(PIECES.filter(bool), PIECES.filter(bool), NAMES)
+def test_what_is_covered_is_matched_by_both(wide, narrow, name):
+    is_wrong = patterns.covers(wide, narrow) and patterns.matches(narrow, name) and not patterns.matches(wide, name)
+    assert not is_wrong
