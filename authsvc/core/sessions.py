@@ -50,11 +50,15 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A session that was found, and who it belongs to. `actor` has no address and no request id yet."""
+    """A session that was found, and who it belongs to. `actor` has no address and no request id yet.
+
+    `must_change` says that somebody else has chosen the password, and the site asks for another one first.
+    """
 
     id: int
     actor: Actor
     last_seen_at: int
+    must_change: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +100,14 @@ def begin(session: Session, actor: Actor, command: Begin, now: int) -> str:
 
 def find(session: Session, secret: str, limits: SessionSettings, now: int) -> Visit | None:
     """The session of this secret with its user's rights as they are now; None when it has ended."""
-    mine = select(SiteSession, User.name).join(User, _is_users())
+    mine = select(SiteSession, User.name, User.must_change).join(User, _is_users())
     row = session.execute(
         mine.where(SiteSession.secret_hash == machine_secrets.digest(secret), _is_good(limits, now))
     ).first()
     if row is None:
         return None
     actor = rights.get_user_actor(session, row.name, Credential.SESSION, now)
-    return Visit(row.SiteSession.id, actor, row.SiteSession.last_seen_at)
+    return Visit(row.SiteSession.id, actor, row.SiteSession.last_seen_at, row.must_change)
 
 
 def note_seen(engine: Engine, visit: Visit, now: int) -> None:

@@ -74,6 +74,7 @@ def _administrator(session: Session, settings: Settings, now: int) -> list[str]:
         password=password.get_secret_value() if password else _read(settings.paths.admin_password),
         admin=True,
         min_length=settings.password.min_length,
+        must_change=not password,
     )
     try:
         users.add(session, ACTOR, command, now)

@@ -17,35 +17,52 @@ from authsvc.db.tables import SiteSession, User
 from authsvc.domain import names
 from authsvc.domain import passwords as policy
 from authsvc.domain.permissions import Actor, Right, decide
-from authsvc.errors import AlreadyExists, Conflict, Invalid, NotFound
+from authsvc.errors import AlreadyExists, Conflict, Invalid, NotFound, Unauthenticated, say
 from authsvc.identity import passwords
 from authsvc.identity.local import LocalBackend
 
 CREATE, LIST = Right("user", "create"), Right("user", "list")
 READ, UPDATE, DELETE = Right("user", "read"), Right("user", "update"), Right("user", "delete")
-MEMBERS = Right("member", "create")
+OWN, MEMBERS = Right("profile", "update"), Right("member", "create")
 SUGGESTIONS = 10
 RESERVED = frozenset({"anonymous"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class AddUser:
-    """A new local user. `min_length` is the policy's."""
+    """A new local user. `min_length` is the policy's; `must_change` asks for another password at the site."""
 
     name: str
     password: str
     email: str = ""
     admin: bool = False
     min_length: int = 8
+    must_change: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class SetPassword:
-    """A new password for a local user."""
+    """A new password for a local user. `must_change` asks for another one at the site."""
 
     name: str
     password: str
     min_length: int = 8
+    must_change: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangeOwnPassword:
+    """A new password of one's own.
+
+    Args:
+        current: the one that it takes the place of.
+        session_id: the session that goes on; every other one ends.
+    """
+
+    current: str
+    password: str
+    min_length: int = 8
+    session_id: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +122,7 @@ def add(session: Session, actor: Actor, command: AddUser, now: int) -> User:
         email=_email(command.email),
         password_hash=passwords.hash_password(command.password),
         admin=command.admin,
+        must_change=command.must_change,
         created_at=now,
     )
     session.add(user)
@@ -160,7 +178,7 @@ def list_page(
     if enabled is not None:
         wanted = wanted.where(User.enabled.is_(enabled))
     if admin is not None:
-        wanted = wanted.where(_is_admin() if admin else not_(_is_admin()))
+        wanted = wanted.where(is_admin() if admin else not_(is_admin()))
     return pages.read(session, wanted, asked, _SORTS, lambda row: Listed(*row))
 
 
@@ -205,14 +223,32 @@ def set_password(session: Session, actor: Actor, command: SetPassword, now: int)
         Conflict: the user's password is not ours to change.
     """
     require(actor, UPDATE)
-    user = get(session, command.name)
-    if user.source != LocalBackend.name:
-        raise Conflict(f"{user.name} comes from {user.source}, where the password is changed")
-    policy.check(command.password, name=user.name, min_length=command.min_length)
-    user.password_hash = passwords.hash_password(command.password)
-    user.password_version += 1
+    user = _local(session, command.name)
+    _give_password(user, command.password, command.min_length, must_change=command.must_change)
     end_sessions(session, user)
     audit.record(session, actor, "user.password", user.name, now)
+    return user
+
+
+def change_own_password(session: Session, actor: Actor, command: ChangeOwnPassword, now: int) -> User:
+    """Change one's own password; whoever knows the old one is out at once, other browsers too.
+
+    Raises:
+        Unauthenticated: the current password is another one.
+        Invalid: the new one breaks a rule, or is the current one.
+        Conflict: the password is not ours to change.
+    """
+    require(actor, OWN)
+    user = _local(session, actor.name)
+    if not passwords.is_correct(command.current, user.password_hash or ""):
+        raise Unauthenticated(say("the current password is not this one"))
+    if policy.normalize(command.password) == policy.normalize(command.current):
+        raise Invalid({"password": say("this is the password that you have; choose another")})
+    _give_password(user, command.password, command.min_length, must_change=False)
+    others = SiteSession.user_id == user.id
+    session.execute(sql_delete(SiteSession).where(others, SiteSession.id != (command.session_id or 0)))
+    session.execute(update(SiteSession).where(others).values(password_version=user.password_version))
+    audit.record(session, actor, "user.password", user.name, now, detail="own")
     return user
 
 
@@ -245,6 +281,22 @@ def delete(session: Session, actor: Actor, command: DeleteUser, now: int) -> Non
     _keep_an_administrator(session, user)
     session.delete(user)
     audit.record(session, actor, "user.delete", user.name, now)
+
+
+def _local(session: Session, name: str) -> User:
+    user = get(session, name)
+    if user.source != LocalBackend.name:
+        raise Conflict(
+            say("%(name)s comes from %(source)s, where the password is changed", name=user.name, source=user.source)
+        )
+    return user
+
+
+def _give_password(user: User, password: str, min_length: int, *, must_change: bool) -> None:
+    policy.check(password, name=user.name, min_length=min_length)
+    user.password_hash = passwords.hash_password(password)
+    user.password_version += 1
+    user.must_change = must_change
 
 
 def find_hash(engine: Engine, name: str) -> str | None:
@@ -283,13 +335,14 @@ _SORTS: pages.Sorts = {
 }
 
 
-def _is_admin() -> ColumnElement[bool]:
+def is_admin() -> ColumnElement[bool]:
+    """Whether a user is a system administrator, here or by what their source says."""
     return or_(User.admin, User.admin_by_source)
 
 
 def _keep_an_administrator(session: Session, user: User) -> None:
     # Locked, so that two administrators cannot shut each other out at once; SQLite locks the whole database anyway.
-    left = session.scalars(select(User.id).where(_is_admin(), User.enabled).with_for_update()).all()
+    left = session.scalars(select(User.id).where(is_admin(), User.enabled).with_for_update()).all()
     if (user.admin or user.admin_by_source) and not set(left) - {user.id}:
         raise Conflict(f"{user.name} is the last administrator: make another one first")
 

@@ -270,3 +270,9 @@ def test_an_administrator_pages_through_everybodys_sessions(session, login, root
 def test_nobody_else_pages_through_sessions(session, login, bob, now):
     with pytest.raises(Forbidden):
         sessions.list_page(session, bob, LIMITS, Asked(), now)
+
+
+@pytest.mark.parametrize("must", [True, False])
+def test_a_session_says_whether_the_password_must_be_changed(session, login, visit, must):
+    users.get(session, "bob").must_change = must
+    assert visit(login()).must_change is must

@@ -61,6 +61,12 @@ def test_the_administrator_has_the_password_that_was_given(prepare, engine):
     assert passwords.is_correct("given-by-a-person", one(engine, User).password_hash)
 
 
+@pytest.mark.parametrize(("given", "must"), [("", True), ("given-by-a-person", False)])
+def test_a_first_password_that_nobody_chose_must_be_changed(prepare, engine, given, must):
+    prepare(ADMIN_PASSWORD=given)
+    assert one(engine, User).must_change is must
+
+
 def test_an_empty_password_is_none_given(prepare, engine, settings):
     prepare(ADMIN_PASSWORD="")
     assert passwords.is_correct(settings.paths.admin_password.read_text().strip(), one(engine, User).password_hash)

@@ -6,12 +6,13 @@ from sqlalchemy import event, select
 
 from authsvc.core import users
 from authsvc.core.pages import Asked
-from authsvc.core.users import AddUser, DeleteUser, SetEnabled, SetPassword
+from authsvc.core.users import AddUser, ChangeOwnPassword, DeleteUser, SetEnabled, SetPassword
 from authsvc.db.engine import transaction
-from authsvc.db.tables import AuditEvent, Member, User
-from authsvc.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
+from authsvc.db.tables import AuditEvent, Member, SiteSession, User
+from authsvc.domain.permissions import Actor, Credential, Role
+from authsvc.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, Unauthenticated
 from authsvc.identity import passwords
-from tests.factories import PASSWORD, make_user
+from tests.factories import PASSWORD, make_session, make_user
 
 LOCKS = re.compile(r"^UPDATE|^BEGIN IMMEDIATE|FOR UPDATE")
 NEW = "another-long-password"
@@ -288,3 +289,73 @@ def test_ten_names_are_suggested_at_most(session, cast, alice):
 def test_nobody_else_has_names_suggested(session, cast, request, who, project, error):
     with pytest.raises(error):
         users.suggest(session, request.getfixturevalue(who), "bo", project)
+
+
+def own(current: str = PASSWORD, password: str = NEW, **fields) -> ChangeOwnPassword:
+    return ChangeOwnPassword(current=current, password=password, **fields)
+
+
+def test_bob_changes_his_password(session, cast, bob, now):
+    changed = users.change_own_password(session, bob, own(), now)
+    assert (passwords.is_correct(NEW, changed.password_hash), last_event(session)) == (
+        True,
+        ("bob", "user.password", "bob", "own"),
+    )
+
+
+def test_whoever_knows_the_old_password_is_out(session, cast, bob, now):
+    user = users.get(session, "bob")
+    before, kept = user.password_version, make_session(session, user, "kept")
+    make_session(session, user, "other")
+    make_session(session, users.get(session, "alice"), "alice's")
+    users.change_own_password(session, bob, own(session_id=kept.id), now)
+    left = session.execute(select(SiteSession.user_id, SiteSession.password_version).order_by(SiteSession.id)).all()
+    assert left[0] == (user.id, before + 1)
+    assert len(left) == 2
+
+
+def test_nobody_keeps_the_session_of_somebody_else(session, cast, bob, now):
+    theirs = make_session(session, users.get(session, "alice"), "alice's", password_version=7)
+    users.change_own_password(session, bob, own(session_id=theirs.id), now)
+    assert session.scalars(select(SiteSession.password_version)).all() == [7]
+
+
+@pytest.mark.parametrize(
+    ("command", "error"),
+    [
+        (own("wrong-password"), Unauthenticated),
+        (own(""), Unauthenticated),
+        (own(password="short"), Invalid),
+        (own(password=PASSWORD), Invalid),
+        (own(password="bob" + "x" * 6), Invalid),
+    ],
+)
+def test_a_password_that_is_not_good_changes_nothing(session, cast, bob, now, command, error):
+    before = users.get(session, "bob").password_hash
+    with pytest.raises(error):
+        users.change_own_password(session, bob, command, now)
+    assert users.get(session, "bob").password_hash == before
+
+
+def test_a_directorys_password_is_not_ours_to_change(session, cast, now):
+    make_user(session, "dave", source="ldap", password_hash=None)
+    with pytest.raises(Conflict, match="comes from ldap"):
+        users.change_own_password(session, Actor("dave", Credential.SESSION, Role.USER), own(), now)
+
+
+@pytest.mark.parametrize("via", [Credential.ACCESS_TOKEN, Credential.REFRESH_TOKEN, Credential.ROBOT])
+def test_a_password_is_not_changed_with_a_token(session, cast, now, via):
+    with pytest.raises(Forbidden):
+        users.change_own_password(session, Actor("bob", via, Role.USER), own(), now)
+
+
+@pytest.mark.parametrize("must", [True, False])
+def test_whoever_chooses_a_password_for_somebody_says_whether_it_must_be_changed(session, cast, root, now, must):
+    added = users.add(session, root, AddUser(name="dave", password=NEW, must_change=must), now)
+    reset = users.set_password(session, root, SetPassword(name="bob", password=NEW, must_change=must), now)
+    assert (added.must_change, reset.must_change) == (must, must)
+
+
+def test_a_password_of_ones_own_need_not_be_changed(session, cast, root, bob, now):
+    users.set_password(session, root, SetPassword(name="bob", password=NEW, must_change=True), now)
+    assert not users.change_own_password(session, bob, own(NEW, "one-more-long-password"), now).must_change
