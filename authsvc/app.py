@@ -24,18 +24,27 @@ from authsvc.web import (
     login,
     menu,
     metrics,
+    password,
+    search,
     site,
     token,
     visitor,
     words,
 )
-from authsvc.web.admin import members, projects
+from authsvc.web.admin import explain, members, projects
 from authsvc.web.gunicorn import child_exit, post_worker_init, pre_fork
 
 __all__ = ["child_exit", "create_app", "post_worker_init", "pre_fork"]
 
 MAX_BODY = 1024 * 1024
 _SHARED = Shared()
+BLUEPRINTS = (
+    *(token.bp, events.bp, health.bp, metrics.bp),
+    *(site.bp, login.bp, account.bp, password.bp, search.bp),
+    *(projects.bp, members.bp, explain.project_bp),
+    *(explain.bp,),
+)
+"""Doors for programs, pages for everybody, pages about a project, pages about the system."""
 
 
 def create_app(built: Services | None = None) -> Flask:
@@ -52,26 +61,9 @@ def create_app(built: Services | None = None) -> Flask:
     app = Flask("authsvc", static_folder=None, template_folder="web/templates")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.extensions["authsvc"] = process
-    language.register(app)
-    headers.register(app)
-    errors.register(app)
-    visitor.register(app)
-    forms.register(app)
-    access.register(app)
-    menu.register(app)
-    lists.register(app)
-    words.register(app)
-    for blueprint in (
-        token.bp,
-        events.bp,
-        health.bp,
-        metrics.bp,
-        site.bp,
-        login.bp,
-        account.bp,
-        projects.bp,
-        members.bp,
-    ):
+    for room in (language, headers, errors, visitor, forms, access, menu, lists, words):
+        room.register(app)
+    for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     return app
 

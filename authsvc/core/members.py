@@ -185,10 +185,9 @@ def choices(session: Session, actor: Actor, project: str) -> Sequence[Choice]:
     """
     row = projects.get_visible(session, actor, project)
     require(actor, LIST, facts(row))
-    offered = roles.rights_by_name(session)
     return [
-        Choice(name, rights, all(decide(actor, right, facts(row)) for right in rights))
-        for name, rights in offered.items()
+        Choice(role.name, frozenset(role.rights), all(decide(actor, right, facts(row)) for right in role.rights))
+        for role in roles.list_given(session, actor, facts(row))
     ]
 
 

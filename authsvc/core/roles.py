@@ -183,18 +183,6 @@ def list_all(session: Session, actor: Actor) -> Sequence[Listed]:
     ]
 
 
-def rights_by_name(session: Session) -> dict[str, frozenset[Right]]:
-    """What every role gives to a member: the built-in ones, then the custom ones by name."""
-    custom: dict[str, set[Right]] = {}
-    rows = select(CustomRole.name, RoleRight).join(RoleRight, RoleRight.role_id == CustomRole.id)
-    for name, right in session.execute(rows.order_by(CustomRole.name)):
-        custom.setdefault(name, set()).add(Right(right.resource, right.action))
-    return {
-        **{role: PROJECT[role] for role in MEMBER_ROLES},
-        **{name: frozenset(given) for name, given in custom.items()},
-    }
-
-
 def exists(session: Session, name: str) -> bool:
     """Whether a member can be given this role."""
     return name in MEMBER_ROLES or _find(session, name) is not None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from flask import Flask, current_app, g, render_template, request
+from flask import Flask, current_app, g, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from authsvc.core import rights
@@ -109,6 +109,8 @@ def _check() -> ResponseReturnValue | None:
     access = of(current_app, request.endpoint)
     if access is None:
         raise Forbidden(say("nobody may use this"))
+    if visitor.must_change_password() and not _leads_out():
+        return redirect("/account/password", 303)
     where = _project(_actor())
     if access.right is None:
         return None
@@ -117,6 +119,11 @@ def _check() -> ResponseReturnValue | None:
             raise Unauthenticated(say("log in first"))
         raise Forbidden(say("your roles do not allow this"))
     return _prove() if access.fresh and not visitor.is_fresh() else None
+
+
+def _leads_out() -> bool:
+    """Whether this is where somebody goes who must change their password first, or does not want to."""
+    return request.blueprint == "password" or request.endpoint in {"login.logout", "site.language"}
 
 
 def _project(actor: Actor) -> Project | None:

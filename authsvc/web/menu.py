@@ -17,7 +17,7 @@ PROJECT: Menu = (
     (lazy_gettext("Overview"), "", "projects.show"),
     (lazy_gettext("Members"), "/members", "members.index"),
     (lazy_gettext("Robots"), "/robots", "project_robots.index"),
-    (lazy_gettext("Who may"), "/explain", "project_explain.show"),
+    (lazy_gettext("Who may"), "/explain", "project_explain.show_project"),
     (lazy_gettext("Audit log"), "/log", "project_log.index"),
 )
 """Addresses below the project's."""

@@ -99,6 +99,12 @@ def required() -> Visit:
     return visit
 
 
+def must_change_password() -> bool:
+    """Whether somebody else has chosen the password of whoever is logged in."""
+    visit = current()
+    return visit is not None and visit.must_change
+
+
 def log_in(name: str, version: int, via: Credential, how: str) -> None:
     """Begin a session for somebody who has just been proved; what the browser had before ends.
 

@@ -1,11 +1,13 @@
 """What pages call roles, resources and actions, in both languages."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from flask import Flask
 from flask_babel import gettext, lazy_gettext
 
+from authsvc.domain.effects import Held
 from authsvc.domain.permissions import DELETE, PULL, PUSH, Right, Role
+from authsvc.web.language import moment
 
 ROLES = {
     Role.PROJECT_ADMIN: lazy_gettext("Project administrator"),
@@ -17,6 +19,15 @@ ROLES = {
     Role.USER: lazy_gettext("Anybody with an account"),
     Role.EVERYONE: lazy_gettext("Anybody"),
     Role.SYSTEM_ADMIN: lazy_gettext("System administrator"),
+}
+
+HOLDERS = {
+    "public": lazy_gettext("everybody"),
+    "administrators": lazy_gettext("administrators"),
+    "administrator": lazy_gettext("administrator"),
+    "group": lazy_gettext("group"),
+    "user": lazy_gettext("person"),
+    "robot": lazy_gettext("robot"),
 }
 
 HEADLINES = {
@@ -73,7 +84,13 @@ RESOURCES = {
 
 def register(app: Flask) -> None:
     """Give the templates of `app` the words."""
-    app.jinja_env.filters.update(role_name=role_name, in_words=in_words, right_name=right_name)
+    app.jinja_env.filters.update(
+        role_name=role_name,
+        in_words=in_words,
+        right_name=right_name,
+        effects_in_words=effects_in_words,
+        holder_name=HOLDERS.get,
+    )
 
 
 def role_name(role: str) -> str:
@@ -85,6 +102,23 @@ def right_name(right: Right) -> str:
     """A right in words, such as `Tags: delete`."""
     resource, action = RESOURCES.get(right.resource, right.resource), ACTIONS.get(right.action, right.action)
     return str(HEADLINES.get(right) or f"{resource}: {action}")
+
+
+def effects_in_words(changed: Sequence[Held]) -> str:
+    """What somebody gains or loses: the rights that people ask about in words, of the others how many."""
+    known = [one for one in changed if one.right in HEADLINES]
+    words = [_held_in_words(one) for right in HEADLINES for one in known if one.right == right]
+    others = len(changed) - len(known)
+    if others:
+        words.append(gettext("%(count)s other rights", count=others))
+    return str(gettext("; ")).join(words)
+
+
+def _held_in_words(held: Held) -> str:
+    words = [str(HEADLINES[held.right])]
+    words += [gettext("in %(pattern)s", pattern=held.pattern)] if held.pattern else []
+    words += [gettext("until %(time)s", time=moment(held.ends_at))] if held.ends_at else []
+    return " ".join(words)
 
 
 def in_words(rights: Collection[Right]) -> str:

@@ -67,7 +67,7 @@ def test_every_page_is_reached_is_accessible_and_speaks_its_language(site, brows
     english = untranslated() if "中文" in look else set()
     url_map = walk.routes(site)
     with walk.opened(browser, site, complaints, **LOOKS[look]) as page:
-        walk.log_in(page, "admin", walk.administrators_password(site))
+        walk.log_in(page, walk.ADMINISTRATOR, walk.PASSWORD)
         for endpoint, path in walk.pages(page, url_map):
             reached.add(endpoint)
             wrong += [f"{path}: {fault}" for fault in walk.faults(page, axe)]

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright
@@ -18,12 +17,14 @@ from tests.e2e.servers import need, npm_package
 
 GRAVE = ("serious", "critical")
 PEOPLE = ("alice", "bob", "charlie", "stranger")
+ADMINISTRATOR, PASSWORD = "root", "correct-horse-battery"
 
 
 def seed(site: Native) -> None:
     """Somebody and something for each page to show."""
     for name in PEOPLE:
         site.authsvc("user", "add", name, "--password-stdin", stdin=PASSWORDS[name])
+    site.authsvc("user", "add", ADMINISTRATOR, "--admin", "--password-stdin", stdin=PASSWORD)
     site.authsvc("project", "add", "acme")
     site.authsvc("project", "add", "open", "--public")
     site.authsvc("group", "add", "builders")
@@ -109,8 +110,3 @@ def faults(page: Page, axe: str) -> list[str]:
 def axe() -> str:
     """axe-core's script."""
     return (npm_package("axe-core", "4.14.1") / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
-
-
-def administrators_password(site: Native) -> str:
-    """What the first start made."""
-    return (Path(site.home) / "secrets" / "admin.password").read_text(encoding="utf-8").strip()

@@ -9,7 +9,7 @@ from flask import Blueprint, flash, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext
 
-from authsvc.core import groups, members, users
+from authsvc.core import groups, members, previews, users
 from authsvc.core.members import RemoveMember, SetMember
 from authsvc.db.engine import Session
 from authsvc.errors import AppError, Invalid, say
@@ -84,6 +84,21 @@ def remove(project: str) -> ResponseReturnValue:
         return errors.on_form(exc, PAGE, field="member", **_facts(project))
     flash(gettext("Taken away; it counts within a second."))
     return redirect(f"/projects/{project}/members", 303)
+
+
+@bp.post("/preview")
+@needs(members.CREATE)
+def preview(project: str) -> ResponseReturnValue:
+    """What the form would give to whom and take from whom. Nothing is written."""
+    me, form, now = visitor.required().actor, request.form, int(time.time())
+    facts = _facts(project) | {"given": form}
+    try:
+        given = [_command(project, form.get("kind", ""), name, form) for name in _names(form.get("names", ""))]
+        with services().reading() as unit:
+            facts["previews"] = [previews.of_member(unit, me, command, now) for command in given]
+    except AppError as exc:
+        return errors.on_form(exc, PAGE, field="names", **facts)
+    return render_template(PAGE, **facts)
 
 
 @bp.get("/suggest")
