@@ -111,7 +111,7 @@ def list_page(session: Session, actor: Actor, asked: Asked, source: str = "") ->
     require(actor, LIST)
     wanted = _counted()
     if asked.text:
-        wanted = wanted.where(pages.contains(Group.name, asked.text))
+        wanted = wanted.where(pages.contains(Group.name, asked.text, any_case=True))
     if source:
         wanted = wanted.where(Group.source == source)
     return pages.read(session, wanted, asked, _SORTS, _listed)

@@ -157,7 +157,9 @@ def list_page(session: Session, actor: Actor, project: str, asked: Asked) -> Pag
     """
     wanted = _of(session, actor, project)
     if asked.text:
-        wanted = wanted.where(or_(pages.contains(User.name, asked.text), pages.contains(Group.name, asked.text)))
+        wanted = wanted.where(
+            or_(pages.contains(User.name, asked.text), pages.contains(Group.name, asked.text, any_case=True))
+        )
     return pages.read(session, wanted, asked, _SORTS, lambda row: _listed(*row))
 
 

@@ -78,9 +78,15 @@ def cut(rows: Sequence[T], asked: Asked) -> Page[T]:
     return replace(empty, rows=rows[start : start + _size(asked)])
 
 
-def contains(column: InstrumentedAttribute[str], text: str) -> ColumnElement[bool]:
-    """Whether a name has a text in it, whatever the case of its letters (on SQLite, of those of ASCII)."""
-    return column.icontains(text[:MAX_TEXT], autoescape=True)
+def contains(column: InstrumentedAttribute[str], text: str, *, any_case: bool = False) -> ColumnElement[bool]:
+    """Whether a name has a text in it, in which no character has a meaning of its own, as in LIKE.
+
+    Args:
+        any_case: whether names have capitals, which do not count then (on SQLite, those of ASCII).
+    """
+    if any_case:
+        return func.instr(func.lower(column), func.lower(text[:MAX_TEXT])) > 0
+    return func.instr(column, text[:MAX_TEXT].lower()) > 0
 
 
 def begins(column: InstrumentedAttribute[str], text: str) -> ColumnElement[bool]:

@@ -170,7 +170,7 @@ def delete(session: Session, actor: Actor, command: DeleteProject, now: int) -> 
     audit.record(session, actor, "project.delete", project.name, now)
 
 
-_SORTS: pages.Sorts = {"name": (Project.name,), "created": (Project.created_at, Project.name)}
+_SORTS: pages.Sorts = {"name": (Project.name,), "created": (Project.id,)}
 
 
 def _with_members() -> Select[Any]:

@@ -366,7 +366,7 @@ _SORTS: pages.Sorts = {
     "name": (Robot.name,),
     "expires": (Robot.expires_at, Robot.name),
     "used": (Robot.last_used_at, Robot.name),
-    "created": (Robot.created_at, Robot.name),
+    "created": (Robot.id,),
 }
 
 

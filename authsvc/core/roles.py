@@ -135,7 +135,9 @@ def who_holds(session: Session, actor: Actor, role: str, asked: Asked) -> Page[H
         .where(Member.role == role)
     )
     if asked.text:
-        wanted = wanted.where(or_(pages.contains(User.name, asked.text), pages.contains(Group.name, asked.text)))
+        wanted = wanted.where(
+            or_(pages.contains(User.name, asked.text), pages.contains(Group.name, asked.text, any_case=True))
+        )
     return pages.read(session, wanted, asked, _SORTS, _held, own="made")
 
 

@@ -162,7 +162,7 @@ def list_page(
     enabled: bool | None = None,
     admin: bool | None = None,
 ) -> Page[Listed]:
-    """The users, by `name`, `source` or `created`.
+    """The users, by `name` or `created`.
 
     Args:
         source: those of one source alone; "" for all.
@@ -330,8 +330,7 @@ _LISTED: tuple[Any, ...] = (
 )
 _SORTS: pages.Sorts = {
     "name": (User.name,),
-    "source": (User.source, User.name),
-    "created": (User.created_at, User.name),
+    "created": (User.id,),
 }
 
 

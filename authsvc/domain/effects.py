@@ -1,6 +1,6 @@
 """What a change of grants gives to somebody and takes from them, once all that they hold is taken together."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from authsvc.domain import patterns
@@ -43,15 +43,18 @@ def compare(before: Iterable[Grant], after: Iterable[Grant]) -> Effect:
     return Effect(gained=_missing(have, had), lost=_missing(had, have))
 
 
-def _held(grants: Iterable[Grant]) -> frozenset[Held]:
-    return frozenset(Held(right, grant.pattern, grant.ends_at) for grant in grants for right in grant.rights)
+def _held(grants: Iterable[Grant]) -> Mapping[Right, frozenset[Held]]:
+    found: dict[Right, set[Held]] = {}
+    for grant in grants:
+        for right in grant.rights:
+            found.setdefault(right, set()).add(Held(right, grant.pattern, grant.ends_at))
+    return {right: frozenset(held) for right, held in found.items()}
 
 
-def _missing(wanted: Iterable[Held], there: Iterable[Held]) -> tuple[Held, ...]:
+def _missing(wanted: Mapping[Right, frozenset[Held]], there: Mapping[Right, frozenset[Held]]) -> tuple[Held, ...]:
     """What is wanted and not there; nothing twice that something else wanted includes."""
-    by_right: dict[Right, list[Held]] = {}
-    for held in there:
-        by_right.setdefault(held.right, []).append(held)
-    new = [one for one in wanted if not any(held.includes(one) for held in by_right.get(one.right, ()))]
-    widest = [one for one in new if not any(other.includes(one) for other in new if other != one)]
-    return tuple(sorted(widest, key=lambda held: (held.right, held.pattern, held.ends_at or 0)))
+    missing: list[Held] = []
+    for right, held in wanted.items():
+        new = [one for one in held if not any(other.includes(one) for other in there.get(right, ()))]
+        missing += [one for one in new if not any(other.includes(one) for other in new if other != one)]
+    return tuple(sorted(missing, key=lambda one: (one.right, one.pattern, one.ends_at or 0)))

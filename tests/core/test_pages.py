@@ -73,6 +73,11 @@ def test_an_order_that_is_none_is_the_lists_own(session, sort):
     ],
 )
 def test_a_text_is_found_as_it_is_whatever_the_case(session, text, found):
+    assert names(session, Asked(), pages.contains(Group.name, text, any_case=True)) == found
+
+
+@pytest.mark.parametrize(("text", "found"), [("A%", ["a%b"]), ("B", ["a%b", "a_b", "ab", "back\\slash"]), ("ad", [])])
+def test_a_name_without_capitals_is_found_too(session, text, found):
     assert names(session, Asked(), pages.contains(Group.name, text)) == found
 
 

@@ -234,9 +234,10 @@ def test_a_hash_is_found_for_local_users_only(engine, cast):
     [
         (Asked(), {}, ["alice", "bob", "charlie", "dave", "root"]),
         (Asked(sort="-name", size=2), {}, ["root", "dave"]),
-        (Asked(sort="source"), {"source": "ldap"}, ["dave"]),
+        (Asked(sort="-created", size=1), {}, ["dave"]),
         (Asked(text="LI"), {}, ["alice", "charlie"]),
         (Asked(text="_"), {}, []),
+        (Asked(), {"source": "ldap"}, ["dave"]),
         (Asked(), {"enabled": False}, ["dave"]),
         (Asked(text="a"), {"enabled": True}, ["alice", "charlie"]),
         (Asked(), {"admin": True}, ["dave", "root"]),
