@@ -11,7 +11,7 @@ from authsvc.web import visitor
 from authsvc.web.access import open_to_all
 from authsvc.web.forms import local
 from authsvc.web.language import COOKIE, LANGUAGES
-from authsvc.web.request import docker_host, services
+from authsvc.web.request import docker_host, process, services
 
 MOST_PROJECTS = 12
 bp = Blueprint("site", __name__, static_folder="static", static_url_path="/static")
@@ -21,12 +21,12 @@ bp = Blueprint("site", __name__, static_folder="static", static_url_path="/stati
 @open_to_all
 def home() -> str:
     """What this is and how to log in with docker; for whoever is logged in, their projects, too."""
-    settings = services().settings
+    settings = process().settings
     return render_template(
         "home.html",
         host=docker_host(),
         root_project=settings.root_project,
-        ready=services().registry.answers(),
+        ready=process().registry.answers(),
         self_signed=settings.tls.self_signed,
         mine=_mine(),
     )
@@ -71,7 +71,7 @@ def _mine() -> Page[Listed] | None:
 
 
 def _ca_pem() -> bytes:
-    settings = services().settings
+    settings = process().settings
     if not settings.tls.self_signed:
         raise NotFound(say("this service has no self-signed certificate"))
     return (settings.paths.tls / "ca.crt").read_bytes()

@@ -4,8 +4,10 @@ import time
 import pytest
 from sqlalchemy import text
 
+from authsvc.app import create_app
 from authsvc.core import health
 from authsvc.registry.client import RegistryClient
+from tests.conftest import free_port
 
 
 def parts(answer) -> dict[str, str]:
@@ -64,3 +66,25 @@ def test_the_whole_is_healthy_with_all_of_its_parts(client, built, monkeypatch):
 def test_a_database_that_is_down_is_a_part_that_is_unhealthy(down):
     answer = down.get("/api/v2.0/health")
     assert (answer.status_code, parts(answer)["database"]) == (200, "unhealthy")
+
+
+class TestUnread:
+    """The database has been away since the start, so that nobody knows what its settings say."""
+
+    @pytest.fixture
+    def unread(self, home, monkeypatch):
+        monkeypatch.setenv("AUTHSVC_HOME", str(home))
+        monkeypatch.setenv("AUTHSVC_DATABASE__URL", f"mysql+pymysql://root@127.0.0.1:{free_port()}/authsvc")
+        monkeypatch.setenv("AUTHSVC_REGISTRY__URL", f"http://127.0.0.1:{free_port()}")
+        return create_app().test_client()
+
+    @pytest.mark.parametrize("path", ["/healthz", "/api/v2.0/ping", "/api/v2.0/health", "/metrics", "/"])
+    def test_a_process_is_alive(self, unread, path):
+        assert unread.get(path).status_code == 200
+
+    @pytest.mark.parametrize("path", ["/readyz", "/service/token", "/login"])
+    def test_nobody_gets_anything(self, unread, path):
+        assert unread.get(path).status == "503 the database does not answer; try again in a moment"
+
+    def test_each_part_is_told(self, unread):
+        assert parts(unread.get("/api/v2.0/health"))["database"] == "unhealthy"
