@@ -1,5 +1,6 @@
 """README's tables say what the code does. `python -m tests.test_readme` prints both as they must stand there."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from authsvc.domain.permissions import MEMBER_ROLES, PROJECT_MATRIX, Role
-from authsvc.settings import ACTIVE_DIRECTORY, LdapSettings, OidcSettings, Settings, UaaSettings, load
+from authsvc.settings import ACTIVE_DIRECTORY, SCALARS, LdapSettings, OidcSettings, Settings, UaaSettings, load
 
 README = Path(__file__).parent.parent / "README.md"
 ROLES = ("resource", *MEMBER_ROLES, Role.VISITOR)
@@ -117,6 +118,11 @@ def test_readme_has_each_setting_of_a_provider_with_its_default(setting):
 
 def test_readme_has_no_setting_of_a_provider_that_the_code_has_not():
     assert table(*OF_PROVIDER).keys() <= OF_PROVIDERS.keys()
+
+
+def test_readme_names_what_the_table_may_hold():
+    _, _, after = README.read_text(encoding="utf-8").partition("It may hold ")
+    assert tuple(re.findall(r"`([^`]+)`", after.partition("and whole sources")[0])) == SCALARS
 
 
 def test_readme_has_no_setting_that_the_code_has_not():
