@@ -75,6 +75,7 @@ test: test-packages check
 # What the pages and the errors say, for translation; prints what has none yet.
 CATALOG := authsvc/web/translations/zh/LC_MESSAGES/messages
 messages: $(VENV)/.dev-stamp
+	@mkdir -p build
 	$(BIN)/pybabel -q extract -F pyproject.toml -k lazy_gettext -k say --no-location --omit-header -o build/messages.pot authsvc
 	$(BIN)/pybabel -q update -l zh -i build/messages.pot -o $(CATALOG).po --no-fuzzy-matching --ignore-obsolete --omit-header
 	$(BIN)/pybabel -q compile -f -i $(CATALOG).po -o $(CATALOG).mo

@@ -7,12 +7,12 @@ from sqlalchemy.orm import Session
 from authsvc.db import revision
 from authsvc.db.engine import reading
 from authsvc.db.tables import Heartbeat
-from authsvc.errors import AppError
+from authsvc.errors import AppError, say
 
 BEAT_SECONDS = 60
 WORKER = "jobservice"
 """Harbor's name for what is our worker."""
-NOT_MIGRATED = "the database is not migrated: run `authsvc migrate`"
+NOT_MIGRATED = say("the database is not migrated: run `authsvc migrate`")
 
 
 def beat(session: Session, part: str, now: int) -> None:

@@ -5,30 +5,28 @@ these are, and what goes over them (settings/stored.py, settings/loading.py).
 """
 
 import json
-import os
-import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from authsvc.core import audit, health
+from authsvc.core import audit, certificate_files, health
 from authsvc.core.rights import require
 from authsvc.core.sealing import Sealer
 from authsvc.db.engine import fetch
 from authsvc.db.tables import AuditHead, Setting
 from authsvc.domain.permissions import Actor, Right
-from authsvc.errors import Conflict, Invalid, Misconfigured, NotFound, Unavailable
+from authsvc.errors import Conflict, Invalid, Misconfigured, NotFound, Unavailable, say
 from authsvc.settings import KINDS, SCALARS, Given, Kind, Origin, Section, Settings, Tree, kind_of, with_stored
 
 READ, UPDATE = Right("configuration", "read"), Right("configuration", "update")
 MASK = "********"
 """Stands for a secret that is set."""
-TYPE_AGAIN = "the address has changed: type it again"
+TYPE_AGAIN = say("the address has changed: type it again")
 MAX_CHARACTERS = 32_768
 _KEPT = ("", MASK)
 _ROWS = select(Setting.name, Setting.value).order_by(Setting.name)
@@ -182,13 +180,13 @@ def get_source(session: Session, actor: Actor, kind: str, name: str, basis: Basi
     setting = f"{kind}.{name}"
     known, origin = kind_of(setting), basis.given.origin(setting)
     if known is None:
-        raise NotFound(f"there is no source {setting}")
+        raise NotFound(say("there is no source %(name)s", name=setting))
     if origin is not None:
         section: Section = getattr(with_stored(basis.given, {}), kind)[name]
         return _source(kind, name, origin, section, section.model_fields_set)
     row = session.get(Setting, setting)
     if row is None:
-        raise NotFound(f"there is no source {setting}")
+        raise NotFound(say("there is no source %(name)s", name=setting))
     fields = _opened(setting, row.value, basis.sealer)
     section = _section(_fitting(basis, {setting: fields}, setting), setting)
     return _source(kind, name, Origin.TABLE, section, fields)
@@ -205,7 +203,7 @@ def set_value(session: Session, actor: Actor, command: SetSetting, basis: Basis,
     """
     require(actor, UPDATE)
     if command.name not in SCALARS:
-        raise NotFound(f"{command.name} is no setting that can be changed here; `authsvc setting list --all` has them")
+        raise NotFound(say("%(name)s is no setting that can be changed while the service runs", name=command.name))
     _require_free(command.name, basis.given)
     stored = _stored(session, basis, but=command.name)
     settings = _fitting(basis, {**stored, command.name: command.value})
@@ -225,7 +223,7 @@ def set_source(session: Session, actor: Actor, command: SetSource, basis: Basis,
     require(actor, UPDATE)
     setting, kind = command.setting, kind_of(command.setting)
     if kind is None:
-        raise Invalid({"name": f"{setting} is no name of a source: {', '.join(KINDS)}, a dot, and a name without one"})
+        raise Invalid({"name": say("%(name)s is no name of a source", name=setting)})
     _require_free(setting, basis.given)
     stored = _stored(session, basis)
     before = stored.get(setting, {})
@@ -234,7 +232,7 @@ def set_source(session: Session, actor: Actor, command: SetSource, basis: Basis,
     is_kept = kind.secret in wanted and command.fields.get(kind.secret, "") in _KEPT
     if is_kept and _has_moved(kind, before, section):
         raise Invalid({kind.secret: TYPE_AGAIN})
-    _check_files(section)
+    certificate_files.check(section)
     fields = _revealed(section, kind, wanted)
     _keep(session, actor, setting, fields, basis, now)
     changed = sorted(name for name in {*before, *fields} if before.get(name) != fields.get(name))
@@ -254,7 +252,7 @@ def remove(session: Session, actor: Actor, name: str, basis: Basis, now: int) ->
     _lock(session)
     row = session.get(Setting, name)
     if row is None:
-        raise NotFound(f"{name} is not set in the database")
+        raise NotFound(say("%(name)s is not set in the database", name=name))
     if _is_well(session, basis):
         _fitting(basis, _stored(session, basis, but=name))
     session.delete(row)
@@ -263,9 +261,10 @@ def remove(session: Session, actor: Actor, name: str, basis: Basis, now: int) ->
 
 def _require_free(name: str, given: Given) -> None:
     origin = given.origin(name)
-    if origin is not None:
-        where = "authsvc.toml" if origin is Origin.FILE else "the environment"
-        raise Conflict(f"{name} is set in {where}, and can be changed only there")
+    if origin is Origin.FILE:
+        raise Conflict(say("%(name)s is set in authsvc.toml, and can be changed only there", name=name))
+    if origin is Origin.ENVIRONMENT:
+        raise Conflict(say("%(name)s is set in the environment, and can be changed only there", name=name))
 
 
 def _lock(session: Session) -> None:
@@ -306,7 +305,7 @@ def _place(name: str) -> str:
 def _keep(session: Session, actor: Actor, name: str, value: object, basis: Basis, now: int) -> None:
     text = json.dumps(value)
     if len(text) > MAX_CHARACTERS:
-        raise Invalid({name: f"more than {MAX_CHARACTERS} characters"})
+        raise Invalid({name: say("more than %(most)s characters", most=MAX_CHARACTERS)})
     sealed = basis.sealer.seal(text.encode(), _place(name))
     session.merge(Setting(name=name, value=sealed, changed_at=now, changed_by=actor.name[:255]))
 
@@ -374,43 +373,6 @@ def _has_moved(kind: Kind, before: Tree, after: Section) -> bool:
     except ValueError:
         return True
     return any(getattr(then, name) != getattr(after, name) for name in kind.address)
-
-
-def _check_files(section: Section) -> None:
-    """Files that a source names have to be there, so that what is stored here does not keep a start from working.
-
-    Raises:
-        Invalid: one is none, or holds something else.
-    """
-    files = {name: value for name, value in section if isinstance(value, Path)}
-    missing = {name: "no file that can be read" for name, path in files.items() if not _is_readable(path)}
-    if missing:
-        raise Invalid(missing)
-    if "ca_certificate" in files:
-        _check_ca(files["ca_certificate"])
-    if "client_certificate" in files:
-        _check_pair(files["client_certificate"], files.get("client_key"))
-
-
-def _is_readable(path: Path) -> bool:
-    return path.is_file() and os.access(path, os.R_OK)
-
-
-def _check_ca(path: Path) -> None:
-    try:
-        ssl.create_default_context(cafile=path)
-    except OSError as exc:
-        raise Invalid({"ca_certificate": "no certificates in PEM"}) from exc
-
-
-def _check_pair(certificate: Path, key: Path | None) -> None:
-    def refuse() -> NoReturn:
-        raise ValueError("a key with a password, which nobody could type")
-
-    try:
-        ssl.create_default_context().load_cert_chain(certificate, key, password=refuse)
-    except (OSError, ValueError) as exc:
-        raise Invalid({"client_certificate": "no certificate in PEM to which client_key belongs"}) from exc
 
 
 def _revealed(section: Section, kind: Kind, wanted: Tree) -> dict[str, Any]:

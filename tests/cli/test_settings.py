@@ -98,7 +98,7 @@ def test_a_command_line_that_is_wrong_says_why(setting, line, sentence):
     ("line", "sentence"),
     [
         ("set token.lifetime 5", "token.lifetime: Input should be greater than or equal to 60"),
-        ("set port 1", "port is no setting that can be changed here"),
+        ("set port 1", "port is no setting that can be changed while the service runs"),
         ("set ldap.corp base=x", "urls: Field required"),
         ("unset onboard", "onboard is not set in the database"),
     ],

@@ -36,3 +36,10 @@ def test_what_was_dropped_is_not_found(proofs, digest):
 def test_a_name_of_full_length_has_room(proofs, digest, name):
     proofs.keep(digest, Proof(name, 1, 1.0))
     assert proofs.find(digest).name == name
+
+
+def test_a_proof_is_found_under_the_sources_it_was_made_with_alone(proofs):
+    one, other = proofs.under("local"), proofs.under("local, corp")
+    one.keep(one.digest("alice", "secret"), ALICE)
+    assert proofs.under("local").find(one.digest("alice", "secret")) == ALICE
+    assert other.find(other.digest("alice", "secret")) is None

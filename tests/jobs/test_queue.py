@@ -7,13 +7,15 @@ from huey import RedisHuey, SqliteHuey
 from sqlalchemy import func, select
 
 from authsvc import settings as settings_module
-from authsvc.core import events, health, keys
+from authsvc.core import events, health, keys, settings_store
 from authsvc.core.onboarding import admit
 from authsvc.core.rights import system
 from authsvc.core.sealing import Sealer
+from authsvc.core.settings_store import SetSetting, SetSource
 from authsvc.db.tables import RegistryEvent, SigningKey, SiteSession, User
 from authsvc.domain.certificates import DAY
 from authsvc.jobs import queue
+from authsvc.services import Live
 from tests.corp import Corp
 from tests.factories import make_session
 
@@ -122,6 +124,20 @@ def test_what_is_registered_runs(registered, built, add_key, name):
     with built.reading() as session:
         beats, newest = health.is_alive(session, health.WORKER, int(time.time())), keys.get_newest(session)
     assert (beats, newest.ends_at > time.time() + 80 * DAY) == (name == "beat", name == "renew")
+
+
+def test_each_job_goes_by_the_settings_of_its_moment(built, root, now):
+    live, made = Live(built.settings), queue.make_queue(built.settings)
+    queue.register(made, live.newest)
+    (task,) = [task for task in made._registry.periodic_tasks if type(task).__name__ == "sync"]
+    at_five = datetime(2026, 11, 25, 3, 5)  # noqa: DTZ001 (huey's are naive)
+    before = task.validate_datetime(at_five)
+    directory = {"urls": "ldaps://ldap.example.com", "base": "dc=example,dc=com"}
+    with built.transaction() as session:
+        command = SetSource(kind="ldap", name="corp", fields=directory)
+        settings_store.set_source(session, root, command, built.basis, now)
+        settings_store.set_value(session, root, SetSetting(name="sync_minutes", value=5), built.basis, now)
+    assert (before, task.validate_datetime(at_five)) == (False, True)
 
 
 class TestSync:
