@@ -4,7 +4,7 @@ An account is its subject's, which outlives a change of name. A name that is ano
 came later would have the roles of who was there before.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Engine, delete, select
@@ -44,10 +44,6 @@ def admit(engine: Engine, source: str, identity: Identity, now: int, *, newcomer
         Unauthenticated: they cannot have an account here, with what an administrator can do about it.
         Unavailable: the database does not answer.
     """
-    with reading(engine) as session:
-        known = _find(session, identity)
-        if known is not None and not _differs(session, known, source, identity):
-            return Admitted(known.name, known.password_version)
     actor = system(source)
     for _ in range(ATTEMPTS - 1):
         try:
@@ -58,15 +54,20 @@ def admit(engine: Engine, source: str, identity: Identity, now: int, *, newcomer
 
 
 def _admit(engine: Engine, actor: Actor, source: str, identity: Identity, now: int, *, newcomers: bool) -> Admitted:
+    with reading(engine) as session:
+        known = _find(session, identity)
+        if known is not None and not _differs(session, known, source, identity):
+            return Admitted(known.name, known.password_version)
+    if known is None and not newcomers:
+        raise Unauthenticated(
+            f"{identity.name} has no account here yet: an administrator can make it with `authsvc user import`"
+        )
+
     def admit(session: Session) -> Admitted:
-        user = _find(session, identity)
-        if user is None:
-            if not newcomers:
-                raise Unauthenticated(
-                    f"{identity.name} has no account here yet: an administrator can make it with `authsvc user import`"
-                )
+        if known is None:
             user = add(session, actor, source, identity, now)
         else:
+            user = _still(session, identity)
             refresh(session, actor, source, user, identity, now)
         return Admitted(user.name, user.password_version)
 
@@ -80,7 +81,7 @@ def add(session: Session, actor: Actor, source: str, identity: Identity, now: in
         Unauthenticated: the name is none, or another account's.
         Conflict: somebody else makes the same at the same time.
     """
-    _check_name(session, source, identity.name, None)
+    _check_name(session, source, identity)
     user = User(
         name=identity.name,
         source=source,
@@ -91,7 +92,7 @@ def add(session: Session, actor: Actor, source: str, identity: Identity, now: in
     )
     session.add(user)
     _flush(session)
-    _set_groups(session, user, source, identity.groups or frozenset(), now)
+    _join(session, user, {group.id for group in _groups(session, source, identity.groups or frozenset(), now)})
     detail = "administrator" if identity.admin else ""
     audit.record(session, actor, "user.onboard", user.name, now, detail=f"{identity.subject} {detail}".strip())
     return user
@@ -108,7 +109,7 @@ def refresh(session: Session, actor: Actor, source: str, user: User, identity: I
     if not changes:
         return False
     if user.name != identity.name:
-        _check_name(session, source, identity.name, user)
+        _check_name(session, source, identity)
         audit.record(session, actor, "user.rename", user.name, now, detail=f"is {identity.name} now")
         user.name = identity.name
     user.email, user.admin_by_source = email_or_nothing(identity.email), identity.admin
@@ -123,6 +124,13 @@ def refresh(session: Session, actor: Actor, source: str, user: User, identity: I
 
 def _find(session: Session, identity: Identity) -> User | None:
     return session.scalar(select(User).where(User.subject == identity.subject))
+
+
+def _still(session: Session, identity: Identity) -> User:
+    user = _find(session, identity)
+    if user is None:
+        raise Conflict("the account was deleted a moment ago: try again")
+    return user
 
 
 def _differs(session: Session, user: User, source: str, identity: Identity) -> bool:
@@ -152,20 +160,29 @@ def _new_groups(session: Session, user: User, source: str, identity: Identity) -
 
 
 def _set_groups(session: Session, user: User, source: str, seen: frozenset[Seen], now: int) -> None:
-    """Put a user into these groups of the source, made where they are new, and out of its others."""
+    """Put a user into these groups of the source, and out of its others."""
     held = select(GroupUser.group_id).join(Group, Group.id == GroupUser.group_id)
     before = set(session.scalars(held.where(GroupUser.user_id == user.id, Group.source == source)))
     wanted = {group.id for group in _groups(session, source, seen, now)}
     gone = GroupUser.group_id.in_(before - wanted)
     session.execute(delete(GroupUser).where(GroupUser.user_id == user.id, gone))
-    session.add_all(GroupUser(group_id=one, user_id=user.id) for one in sorted(wanted - before))
+    _join(session, user, wanted - before)
+
+
+def _join(session: Session, user: User, wanted: Collection[int]) -> None:
+    session.add_all(GroupUser(group_id=one, user_id=user.id) for one in sorted(wanted))
     _flush(session)
 
 
 def _groups(session: Session, source: str, seen: frozenset[Seen], now: int) -> Sequence[Group]:
+    """The rows of these groups, made where they are new."""
     by_key = _by_key(seen)
+    if not by_key:
+        return []
     known = session.scalars(select(Group).where(Group.source == source, Group.key.in_(by_key))).all()
     new = [by_key[key] for key in sorted(by_key.keys() - {group.key for group in known})]
+    if not new:
+        return known
     names = [group.name for group in new]
     taken = set(session.scalars(select(Group.name).where(Group.name.in_(names))))
     made = [Group(name=_free_name(group, taken), source=source, key=group.key, created_at=now) for group in new]
@@ -186,18 +203,22 @@ def _free_name(group: Seen, taken: set[str]) -> str:
     return name
 
 
-def _check_name(session: Session, source: str, name: str, mine: User | None) -> None:
+def _check_name(session: Session, source: str, identity: Identity) -> None:
+    name = identity.name
     if not is_user(name) or name in RESERVED:
         raise Unauthenticated(
             f"{source} calls this person {name[:64]!r}, which is no user name here: "
             "an administrator must choose another attribute for names"
         )
     other = session.scalar(select(User).where(User.name == name))
-    if other is not None and other is not mine:
-        raise Unauthenticated(
-            f"the name {name} is that of another account (from {other.source}): "
-            "an administrator must delete that one first, or change one of the two names"
-        )
+    if other is None:
+        return
+    if other.subject == identity.subject:
+        raise Conflict("the same account was made a moment ago: try again")
+    raise Unauthenticated(
+        f"the name {name} is that of another account (from {other.source}): "
+        "an administrator must delete that one first, or change one of the two names"
+    )
 
 
 def _flush(session: Session) -> None:

@@ -5,7 +5,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,13 +19,14 @@ __all__ = ["Engine", "Session", "fetch", "is_away", "make_engine", "reading", "r
 
 T = TypeVar("T")
 BUSY_SECONDS, LOCKED_SECONDS = 5, 15
-"""How long to wait for a connection of the pool, and for other writers on SQLite."""
+"""How long to wait for a connection of the pool, and at least for other writers on SQLite."""
 CONNECT_SECONDS = 1
 _RETRY_SECONDS, _ROOM_SECONDS = 0.5, 0.02
 _TOO_MANY = {(1040,), (1203,), (1226,)}
 _OUTDONE = {1205, 1213}
 """MariaDB ended a transaction in favour of others: it waited too long for a lock, or they waited for each other."""
 _OUTDONE_TIMES, _OUTDONE_SECONDS = 3, 0.05
+_LINE = "line"
 _NOT_IN_CHARGE = {1047, 1290, 1836}
 """A server that does not take changes, because it is or has become a replica, or has lost its cluster."""
 HURRIED, PATIENT, MIGRATING = 0.8, 30.0, 3_600.0
@@ -37,7 +38,7 @@ def make_engine(url: str, password: str | None, embedded: Path, answer_within: f
     """An engine for MariaDB at `url`, or for SQLite in the file `embedded` when `url` is empty.
 
     Args:
-        answer_within: seconds after which MariaDB is taken to be away.
+        answer_within: seconds after which MariaDB is taken to be away, and other writers on SQLite to be stuck.
 
     Raises:
         Misconfigured: the URL cannot be read or names another kind of database.
@@ -47,7 +48,7 @@ def make_engine(url: str, password: str | None, embedded: Path, answer_within: f
     except ArgumentError as exc:
         raise Misconfigured("database.url: not a URL such as mysql+pymysql://authsvc@host/authsvc") from exc
     if parsed.get_backend_name() == "sqlite":
-        return _sqlite(parsed)
+        return _sqlite(parsed, max(LOCKED_SECONDS, answer_within))
     if parsed.get_backend_name() in {"mysql", "mariadb"}:
         return _mariadb(parsed.set(drivername="mysql+pymysql", password=password or parsed.password), answer_within)
     raise Misconfigured(f"database.url: {parsed.get_backend_name()} is not supported; use MariaDB or SQLite")
@@ -116,7 +117,12 @@ def _rows(engine: Engine, statement: Executable, values: Mapping[str, Any] | Non
 
 @contextmanager
 def _writing(engine: Engine) -> Iterator[Session]:
-    with Session(engine.execution_options(write=True), expire_on_commit=False) as session, session.begin():
+    line: _Line | None = engine.get_execution_options().get(_LINE)
+    with (
+        line.turn() if line else nullcontext(),
+        Session(engine.execution_options(write=True), expire_on_commit=False) as session,
+        session.begin(),
+    ):
         yield session
 
 
@@ -152,12 +158,38 @@ def _is_environment(exc: DBAPIError) -> bool:
     return exc.connection_invalidated or type(exc.orig).__name__ in {"OperationalError", "InterfaceError"}
 
 
-def _sqlite(url: URL) -> Engine:
+class _Line:
+    """Lets one thread of this process write at a time, which is all that SQLite would.
+
+    Who waits here holds no connection, so that those who only read find one however many write.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """The right to write.
+
+        Raises:
+            Unavailable: others had it for too long.
+        """
+        if not self._lock.acquire(timeout=self._patience):
+            raise Unavailable("the database is busy; try again in a moment")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+
+def _sqlite(url: URL, patience: float) -> Engine:
     engine = create_engine(
         url,
         pool_timeout=BUSY_SECONDS,
         # Whoever finds it locked tries again after a pause, and among many it may take some to find it free.
-        connect_args={"timeout": LOCKED_SECONDS, "check_same_thread": False},
+        connect_args={"timeout": patience, "check_same_thread": False},
+        execution_options={_LINE: _Line(patience)},
     )
 
     @event.listens_for(engine, "connect")

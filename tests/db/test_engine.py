@@ -4,11 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
-from sqlalchemy import Engine, select, text, update
+from sqlalchemy import Engine, event, select, text, update
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from authsvc.db import engine as engine_module
-from authsvc.db.engine import Session, fetch, make_engine, reading, retried, transaction
+from authsvc.db.engine import HURRIED, MIGRATING, PATIENT, Session, fetch, make_engine, reading, retried, transaction
 from authsvc.db.tables import Heartbeat, User
 from authsvc.errors import Misconfigured, Unavailable
 from tests.factories import make_user
@@ -171,6 +171,25 @@ def test_a_pool_without_a_free_connection_is_unavailable(tmp_path):
     engine.dispose()
 
 
+def test_who_waits_to_write_takes_no_connection_from_readers_and_is_told_in_the_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(engine_module, "LOCKED_SECONDS", 0.1)
+    engine, taken = make_engine("", None, tmp_path / "authsvc.db", 0.1), []
+
+    def write() -> None:
+        with transaction(engine) as session:
+            session.scalar(select(1))
+
+    with transaction(engine) as session, ThreadPoolExecutor(1) as threads:
+        session.scalar(select(1))
+        event.listen(engine, "checkout", lambda *_: taken.append(1))
+        with pytest.raises(Unavailable, match="busy"):
+            threads.submit(write).result()
+    assert taken == []
+    write()
+    assert taken == [1]
+    engine.dispose()
+
+
 def test_a_wrong_statement_is_a_bug_and_not_an_outage(mariadb_url, tmp_path):
     engine = make_engine(mariadb_url, None, tmp_path)
     with pytest.raises(ProgrammingError), reading(engine) as session:
@@ -208,6 +227,17 @@ def test_the_password_is_not_shown(tmp_path):
 def test_sqlite_is_told_to_be_safe(tmp_path, pragma, value):
     engine = make_engine("", None, tmp_path / "authsvc.db")
     assert setting(engine, f"PRAGMA {pragma}") == value
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("answer_within", "milliseconds"), [(HURRIED, 15_000), (PATIENT, 30_000), (MIGRATING, 3_600_000)]
+)
+def test_sqlite_waits_for_other_writers_as_long_as_for_a_server_and_at_least_a_while(
+    tmp_path, answer_within, milliseconds
+):
+    engine = make_engine("", None, tmp_path / "authsvc.db", answer_within)
+    assert setting(engine, "PRAGMA busy_timeout") == milliseconds
     engine.dispose()
 
 

@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, MetaData, Table, insert, inspect, text
 
 from authsvc.db import migrate, revision
-from authsvc.db.engine import make_engine
+from authsvc.db.engine import MIGRATING, make_engine
 from authsvc.db.tables import Base
 from authsvc.errors import Misconfigured, Unavailable
 from tests.conftest import DATABASES
@@ -66,7 +66,7 @@ def wait_for_the_others(together: Barrier) -> None:
 
 
 def upgrade_in_a_process(url: str, path: Path) -> list[str]:
-    engine = make_engine(url, None, path)
+    engine = make_engine(url, None, path, MIGRATING)
     try:
         return migrate.upgrade(engine)
     finally:
