@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from sqlalchemy import select
 
@@ -10,6 +12,7 @@ from authsvc.db.tables import AuditEvent, Group, GroupUser, User
 from authsvc.errors import Conflict, Unauthenticated, Unavailable
 from authsvc.identity import Group as Seen
 from authsvc.identity import Identity
+from tests.core.conftest import statements
 from tests.factories import make_user
 
 STAFF, OPS = Seen("cn=staff,dc=org", "staff"), Seen("cn=ops,dc=org", "ops")
@@ -72,6 +75,13 @@ def test_what_has_changed_is_written_down(engine, cast, now, identity, detail):
     let_in(engine, now, identity)
     assert events(engine)[-1] == ("user.refresh", "dave", detail)
     assert groups_of(engine) == {group.name for group in identity.groups}
+
+
+def test_a_newcomer_costs_few_statements_since_others_wait_meanwhile(engine, cast, now):
+    let_in(engine, now)
+    with statements(engine) as seen:
+        let_in(engine, now, named("eve", subject="corp:5"))
+    assert len(seen) == 1 + 8, seen  # the first before the others wait, the last four for the audit trail
 
 
 def test_groups_that_a_source_says_nothing_of_stay(engine, cast, now):
@@ -204,6 +214,38 @@ def test_two_who_are_in_each_others_way_try_again(engine, cast, now, monkeypatch
     real = onboarding.add
     monkeypatch.setattr(onboarding, "add", fail_twice)
     assert let_in(engine, now).name == "dave"
+
+
+def test_whose_first_logins_come_together_has_one_account(engine, cast, now):
+    with ThreadPoolExecutor(8) as threads:
+        admitted = list(threads.map(lambda _: let_in(engine, now), range(24)))
+    assert len(set(admitted)) == 1
+    assert [event[:2] for event in events(engine)].count(("user.onboard", "dave")) == 1
+
+
+def test_who_was_made_a_moment_ago_is_found_again(engine, cast, now, monkeypatch):
+    first = let_in(engine, now)
+    too_early, real = iter([None]), onboarding._find
+    monkeypatch.setattr(onboarding, "_find", lambda *given: next(too_early, real(*given)))
+    assert let_in(engine, now) == first
+
+
+def test_who_was_deleted_meanwhile_is_new_again(engine, cast, now, monkeypatch):
+    let_in(engine, now)
+
+    def delete(user: User) -> None:
+        with transaction(engine) as session:
+            session.delete(session.get_one(User, user.id))
+
+    def find_and_delete(session, identity):
+        found = real(session, identity)
+        next(deeds, lambda _: None)(found)
+        return found
+
+    deeds, real = iter([delete]), onboarding._find
+    monkeypatch.setattr(onboarding, "_find", find_and_delete)
+    let_in(engine, now, named(email="new@example.com"))
+    assert (stored(engine).email, events(engine)[-1][0]) == ("new@example.com", "user.onboard")
 
 
 def test_a_database_that_is_away_is_no_refusal(no_database, now):
