@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,14 +27,12 @@ from authsvc.stack import home
 from tests.bench import processes
 from tests.bench.sites import database
 from tests.e2e import servers
-from tests.faults import databases, invariants, networks
-from tests.faults.faults import CALM, EVERYTHING, FULL, MARIADB, SQLITE, Fault, sql
+from tests.faults import databases, directories, invariants, networks
+from tests.faults.faults import CALM, FULL, MARIADB, SQLITE, Fault, sql
 from tests.faults.load import Event, Load
 from tests.faults.worlds import World, world
 from tests.faults.writing import write_for_ever
 
-RECOVERY = 5.0
-"""Seconds that everything may take to work again."""
 PASSWORD = "authsvc-own-secret"
 GOOD = {"200", "201", "ok"}
 REFUSED = {"502", "503", "504"}
@@ -60,7 +58,7 @@ def try_fault(world: World, fault: Fault, seed: int) -> Outcome:
     before = invariants.descriptors(world.web), processes.proportional_kib(world.web)
     wrong: list[str] = []
     with load.running(crowd=fault.crowd):
-        started = _calm(load, 0.0)
+        started = _calm(load, fault)
         try:
             injected = fault.inject(world)
             with load.quiet() if fault.quiet else nullcontext():
@@ -71,10 +69,10 @@ def try_fault(world: World, fault: Fault, seed: int) -> Outcome:
         except AssertionError as exc:
             wrong.append(str(exc))
         healed = time.monotonic()
-        recovered = _recovery(load, healed)
+        recovered = _recovery(load, fault, healed)
         time.sleep(CALM)
     wrong += _judge(fault, load.since(started, healed + recovered), load.since(healed + recovered))
-    if recovered > RECOVERY:
+    if recovered > fault.recovery:
         wrong.append(f"{recovered:.1f} s until everything worked again")
     wrong += invariants.broken(world, load, before)
     noticed = Counter(f"{event.kind} {event.result}" for event in load.since(started) if event.result not in GOOD)
@@ -83,28 +81,31 @@ def try_fault(world: World, fault: Fault, seed: int) -> Outcome:
     return Outcome(fault.number, fault.what, f"{words} of {total}", f"{recovered:.1f}", "; ".join(wrong))
 
 
-def _calm(load: Load, since: float) -> float:
+def _calm(load: Load, fault: Fault) -> float:
     """Let the load run until each kind of request went well once, and a little longer; returns when that was."""
-    servers.until(
-        lambda: {event.kind for event in load.since(since) if event.result in GOOD} >= set(EVERYTHING), "calm"
-    )
+    servers.until(lambda: _went_well(load.events) >= set(fault.kinds), "calm")
     start = time.monotonic()
     time.sleep(CALM)
     return start
 
 
-def _recovery(load: Load, healed: float) -> float:
+def _went_well(events: Iterable[Event]) -> set[str]:
+    return {event.kind for event in list(events) if event.result in GOOD}
+
+
+def _recovery(load: Load, fault: Fault, healed: float) -> float:
     """Seconds from the end of a fault until each kind of request that began after it went well."""
 
     def begun() -> list[Event]:
         return [event for event in load.since(healed) if event.at - event.seconds >= healed]
 
     def well() -> bool:
-        return {event.kind for event in begun() if event.result in GOOD} >= set(EVERYTHING)
+        bad = [event for event in load.since(time.monotonic() - fault.settled) if event.result not in GOOD]
+        return not bad and _went_well(begun()) >= set(fault.kinds)
 
     with suppress(AssertionError):
         servers.until(well, "recovery", seconds=25)
-    return time.monotonic() - healed
+    return max(time.monotonic() - healed - fault.settled, 0.0)
 
 
 def _judge(fault: Fault, during: list[Event], afterwards: list[Event]) -> Iterator[str]:
@@ -116,9 +117,9 @@ def _judge(fault: Fault, during: list[Event], afterwards: list[Event]) -> Iterat
     )
     if odd:
         yield f"answered otherwise than it should: {dict(odd)}"
-    late = [e for e in during if e.result in REFUSED and e.seconds > fault.within]
+    late = [e for e in during if (e.result in REFUSED or e.kind in fault.timed) and e.seconds > fault.within]
     if late:
-        yield f"{len(late)} refusals took up to {max(e.seconds for e in late):.1f} s"
+        yield f"{len(late)} answers took up to {max(e.seconds for e in late):.1f} s"
     still = Counter(f"{e.kind}: {e.result}" for e in afterwards if e.result not in GOOD)
     if still:
         yield f"still afterwards: {dict(still)}"
@@ -211,7 +212,20 @@ def run(directory: Path, wanted: Callable[[str], bool], seed: int) -> Iterator[O
         with _small_disk(directory / "disk") as disk, world(disk, AUTHSVC_REGISTRY__STORAGE=str(storage)) as made:
             for fault in FULL:
                 yield try_fault(made, fault, seed)
+    yield from _with_directories(place, wanted, seed)
     yield from _with_mariadb(place, wanted, seed)
+
+
+def _with_directories(place: Callable[[str], Path], wanted: Callable[[str], bool], seed: int) -> Iterator[Outcome]:
+    if wanted("F13") or wanted("F14"):
+        with directories.served(place("directory"), 1) as (made, (only,)):
+            for fault in directories.faults(only):
+                if wanted(fault.number):
+                    yield try_fault(made, fault, seed)
+    if wanted("F15"):
+        with directories.served(place("directories"), 2) as (made, both):
+            for fault in directories.one_of_two(both):
+                yield try_fault(made, fault, seed)
 
 
 def _with_mariadb(place: Callable[[str], Path], wanted: Callable[[str], bool], seed: int) -> Iterator[Outcome]:

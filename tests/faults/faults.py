@@ -28,8 +28,8 @@ from tests.faults import invariants
 from tests.faults.worlds import World
 from tests.faults.writing import write_often
 
-CALM, ANSWER = 2.0, 2.0
-"""Seconds of traffic between two blows, and those that a refusal may take."""
+CALM, ANSWER, RECOVERY = 2.0, 2.0, 5.0
+"""Seconds of traffic between two blows, those that a refusal may take, and those until everything works again."""
 KNOWN = ("robot: token", "robot: pull", "person: token", "person: pull", "nobody: token", "nobody: pull")
 TOKENS = ("robot: token", "person: token", "nobody: token", "stranger: token", "writer: project")
 EVERYTHING = (*KNOWN, "stranger: token", "pusher: token", "pusher: push", "writer: project")
@@ -47,6 +47,10 @@ class Fault:
         hold: seconds that it lasts.
         quiet: whether nobody's rights change shortly before.
         crowd: how many times five clients there are.
+        kinds: the kinds of request that there are.
+        timed: those of them that end within `within` however they end.
+        recovery: seconds that everything may take to work again.
+        settled: seconds without an error before it does; more where each process of web finds out for itself.
     """
 
     number: str
@@ -58,6 +62,10 @@ class Fault:
     hold: float = 5.0
     quiet: bool = False
     crowd: int = 1
+    kinds: tuple[str, ...] = EVERYTHING
+    timed: tuple[str, ...] = ()
+    recovery: float = RECOVERY
+    settled: float = 0.0
 
 
 def stopped(world: World) -> Iterator[None]:

@@ -18,6 +18,7 @@ ALLOWED = {
     "": {"open/kept": {"pull"}},
     "robot$acme+ci": {"acme/kept": {"pull"}},
     "alice": {"acme/kept": {"pull"}, "acme/pushed": {"pull", "push"}},
+    "employee": {"acme/kept": {"pull"}},
 }
 """The most that a token may say for what each of the load's clients asks; strangers may pull what is kept."""
 STRANGER = {"acme/kept": {"pull"}}

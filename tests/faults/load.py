@@ -7,7 +7,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -44,11 +44,13 @@ class Acknowledged:
 
 @dataclass(frozen=True)
 class Cast:
-    """Who takes part: a robot and a person that are known, and people who come once each."""
+    """Who takes part: a robot and a person that are known, and people who come once each; the same of a directory."""
 
     robot: tuple[str, str]
     person: tuple[str, str]
     strangers: list[str]
+    employee: tuple[str, str] | None = None
+    newcomers: Sequence[str] = ()
 
 
 class Load:
@@ -61,6 +63,7 @@ class Load:
         self._random = random.Random(seed)
         self._mark = f"{self._random.getrandbits(32):08x}"
         self._strangers = itertools.cycle(cast.strangers)
+        self._newcomers = itertools.cycle(cast.newcomers)
         self._stop = threading.Event()
         self._may_write = threading.Event()
         self._may_write.set()
@@ -76,6 +79,7 @@ class Load:
         for number in range(crowd):
             work += [self._pull_as_robot, self._pull_as_person, self._pull_as_nobody]
             work += [self._log_in_as_stranger, self._pusher(number)]
+            work += [self._pull_as_employee, self._log_in_as_newcomer] if self._cast.employee else []
         work += [self._writer()] if self._engine is not None else []
         threads = [threading.Thread(target=self._repeat, args=(one,), daemon=True) for one in work]
         for thread in threads:
@@ -118,6 +122,9 @@ class Load:
     def _pull_as_person(self) -> None:
         self._pull("person", self._cast.person, "acme/kept")
 
+    def _pull_as_employee(self) -> None:
+        self._pull("employee", self._cast.employee, "acme/kept")
+
     def _pull_as_nobody(self) -> None:
         self._pull("nobody", None, "open/kept")
 
@@ -144,6 +151,12 @@ class Load:
         with self._lock:
             name = next(self._strangers)
         self._token("stranger: token", (name, DAVE), "repository:acme/kept:pull")
+
+    def _log_in_as_newcomer(self) -> None:
+        assert self._cast.employee
+        with self._lock:
+            name = next(self._newcomers)
+        self._token("newcomer: token", (name, self._cast.employee[1]), "repository:acme/kept:pull")
 
     def _token(self, kind: str, who: tuple[str, str] | None, scope: str) -> str | None:
         started = time.monotonic()
