@@ -5,7 +5,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,7 +26,8 @@ _TOO_MANY = {(1040,), (1203,), (1226,)}
 _OUTDONE = {1205, 1213}
 """MariaDB ended a transaction in favour of others: it waited too long for a lock, or they waited for each other."""
 _OUTDONE_TIMES, _OUTDONE_SECONDS = 3, 0.05
-_LINE = "line"
+_LINE, _WRITERS = "line", 3
+"""Whose turn it is to write, and how many at a time have one on MariaDB, where the audit trail lets one go on."""
 _NOT_IN_CHARGE = {1047, 1290, 1836}
 """A server that does not take changes, because it is or has become a replica, or has lost its cluster."""
 HURRIED, PATIENT, MIGRATING = 0.8, 30.0, 3_600.0
@@ -117,9 +118,9 @@ def _rows(engine: Engine, statement: Executable, values: Mapping[str, Any] | Non
 
 @contextmanager
 def _writing(engine: Engine) -> Iterator[Session]:
-    line: _Line | None = engine.get_execution_options().get(_LINE)
+    line: _Line = engine.get_execution_options()[_LINE]
     with (
-        line.turn() if line else nullcontext(),
+        line.turn(),
         Session(engine.execution_options(write=True), expire_on_commit=False) as session,
         session.begin(),
     ):
@@ -159,14 +160,15 @@ def _is_environment(exc: DBAPIError) -> bool:
 
 
 class _Line:
-    """Lets one thread of this process write at a time, which is all that SQLite would.
+    """Lets few threads of this process write at a time, since writers wait for each other in any case.
 
     Who waits here holds no connection, so that those who only read find one however many write.
     """
 
-    def __init__(self, patience: float) -> None:
+    def __init__(self, writers: int, patience: float) -> None:
         self._patience = patience
-        self._lock = threading.Lock()
+        self.writers = writers
+        self._places = threading.Semaphore(writers)
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -175,12 +177,12 @@ class _Line:
         Raises:
             Unavailable: others had it for too long.
         """
-        if not self._lock.acquire(timeout=self._patience):
+        if not self._places.acquire(timeout=self._patience):
             raise Unavailable("the database is busy; try again in a moment")
         try:
             yield
         finally:
-            self._lock.release()
+            self._places.release()
 
 
 def _sqlite(url: URL, patience: float) -> Engine:
@@ -189,7 +191,7 @@ def _sqlite(url: URL, patience: float) -> Engine:
         pool_timeout=BUSY_SECONDS,
         # Whoever finds it locked tries again after a pause, and among many it may take some to find it free.
         connect_args={"timeout": patience, "check_same_thread": False},
-        execution_options={_LINE: _Line(patience)},
+        execution_options={_LINE: _Line(1, patience)},
     )
 
     @event.listens_for(engine, "connect")
@@ -224,6 +226,7 @@ def _mariadb(url: URL, answer_within: float) -> Engine:
         # Few are kept, since each process keeps its own and a server may allow few to all of them.
         pool_size=2,
         max_overflow=8,
+        execution_options={_LINE: _Line(_WRITERS, max(LOCKED_SECONDS, answer_within))},
         connect_args={
             "connect_timeout": min(CONNECT_SECONDS, answer_within),
             "read_timeout": answer_within,

@@ -28,6 +28,8 @@ TOKEN = "/service/token?service=authsvc"
 FEW, MANY = (10, 10), (100_000, 10_000)
 CONNECTIONS = (1, 16, 64)
 STORM = 1_000
+PATIENCE = 14
+"""Seconds: docker gives up after 15."""
 COMPARED = ("robot", "access token", "user, repeated")
 
 
@@ -177,7 +179,7 @@ class Bencher:
                 path = f"{TOKEN}&scope=repository:team0/app:pull"
                 people = [Request(path, basic(name, PASSWORD)) for name in corp.people[:STORM]]
                 with directory.Watch(corp.port).running() as watch:
-                    self._storm(bench, f"{STORM} people of a directory at once, the first time", people, 20)
+                    self._storm(bench, f"{STORM} people of a directory at once, the first time", people, PATIENCE)
                     self._storm(bench, f"{STORM} people of a directory at once, the second time", people, 3)
                 self.connections = watch.most
 

@@ -171,23 +171,23 @@ def test_a_pool_without_a_free_connection_is_unavailable(tmp_path):
     engine.dispose()
 
 
-def test_who_waits_to_write_takes_no_connection_from_readers_and_is_told_in_the_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(engine_module, "LOCKED_SECONDS", 0.1)
-    engine, taken = make_engine("", None, tmp_path / "authsvc.db", 0.1), []
+def test_who_waits_to_write_takes_no_connection_from_readers_and_is_told_in_the_end(engine, monkeypatch):
+    line, taken = engine.get_execution_options()["line"], []
+    monkeypatch.setattr(line, "_patience", 0.1)
+    event.listen(engine, "checkout", lambda *_: taken.append(1))
 
     def write() -> None:
         with transaction(engine) as session:
             session.scalar(select(1))
 
-    with transaction(engine) as session, ThreadPoolExecutor(1) as threads:
-        session.scalar(select(1))
-        event.listen(engine, "checkout", lambda *_: taken.append(1))
+    with ExitStack() as others:
+        for _ in range(line.writers):
+            others.enter_context(line.turn())
         with pytest.raises(Unavailable, match="busy"):
-            threads.submit(write).result()
+            write()
     assert taken == []
     write()
     assert taken == [1]
-    engine.dispose()
 
 
 def test_a_wrong_statement_is_a_bug_and_not_an_outage(mariadb_url, tmp_path):

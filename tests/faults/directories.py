@@ -83,7 +83,7 @@ def served(directory: Path, count: int) -> Iterator[tuple[World, list[Server]]]:
 
 
 def _people() -> Iterator[str]:
-    kinds = {"newcomer": NEWCOMERS, "probe": PROBES, "first": LOGINS, "second": LOGINS}
+    kinds = {"newcomer": NEWCOMERS, "early": PROBES, "probe": PROBES, "first": LOGINS, "second": LOGINS}
     names = [EMPLOYEE, *(f"{kind}{number}" for kind, count in kinds.items() for number in range(count))]
     yield from seed_slapd.frame()
     # The ids are given, since a person is the same on every server.
@@ -93,7 +93,7 @@ def _people() -> Iterator[str]:
 def _fill_pools(there: World) -> None:
     """Let as many log in at once as ever will: the connections that are kept then are no leak."""
     with ThreadPoolExecutor(CLIENTS) as pool:
-        assert set(pool.map(lambda number: log_in(there, f"probe{number}"), range(PROBES))) == {"200"}
+        assert set(pool.map(lambda number: log_in(there, f"early{number}"), range(PROBES))) == {"200"}
 
 
 def log_in(there: World, name: str, client: httpx.Client | None = None) -> str:
