@@ -74,6 +74,14 @@ class SetEnabled:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SetAdmin:
+    """Make a user a system administrator, or no longer one."""
+
+    name: str
+    admin: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class DeleteUser:
     """Forget a user and their memberships."""
 
@@ -266,6 +274,26 @@ def set_enabled(session: Session, actor: Actor, command: SetEnabled, now: int) -
         end_sessions(session, user)
     user.enabled, user.vanished_at = command.enabled, None
     audit.record(session, actor, "user.enable" if command.enabled else "user.disable", user.name, now)
+    return user
+
+
+def set_admin(session: Session, actor: Actor, command: SetAdmin, now: int) -> User:
+    """Make a user a system administrator, or no longer one.
+
+    Raises:
+        NotFound: there is no such user.
+        Conflict: it would leave no administrator, or the user's source says that they are one.
+    """
+    require(actor, UPDATE)
+    user = get(session, command.name)
+    if not command.admin:
+        if user.admin_by_source:
+            raise Conflict(
+                say("%(name)s is an administrator because %(source)s says so", name=user.name, source=user.source)
+            )
+        _keep_an_administrator(session, user)
+    user.admin = command.admin
+    audit.record(session, actor, "user.admin", user.name, now, detail="given" if command.admin else "taken")
     return user
 
 

@@ -6,7 +6,7 @@ from sqlalchemy import event, select
 
 from authsvc.core import users
 from authsvc.core.pages import Asked
-from authsvc.core.users import AddUser, ChangeOwnPassword, DeleteUser, SetEnabled, SetPassword
+from authsvc.core.users import AddUser, ChangeOwnPassword, DeleteUser, SetAdmin, SetEnabled, SetPassword
 from authsvc.db.engine import transaction
 from authsvc.db.tables import AuditEvent, Member, SiteSession, User
 from authsvc.domain.permissions import Actor, Credential, Role
@@ -124,6 +124,20 @@ def test_a_user_is_disabled_and_enabled(session, cast, root, now, enabled, actio
     assert (users.get(session, "bob").enabled, last_event(session)[1:3]) == (enabled, (action, "bob"))
 
 
+@pytest.mark.parametrize(("admin", "detail"), [(True, "given"), (False, "taken")])
+def test_an_administrator_is_made_and_unmade(session, cast, root, now, admin, detail):
+    make_user(session, "dave", admin=not admin)
+    users.set_admin(session, root, SetAdmin(name="Dave", admin=admin), now)
+    assert (users.get(session, "dave").admin, last_event(session)) == (admin, ("root", "user.admin", "dave", detail))
+
+
+def test_an_administrator_whom_a_source_makes_is_not_ours_to_unmake(session, cast, root, now):
+    make_user(session, "dave", source="corp", admin=True, admin_by_source=True)
+    with pytest.raises(Conflict, match="dave is an administrator because corp says so"):
+        users.set_admin(session, root, SetAdmin(name="dave", admin=False), now)
+    assert users.get(session, "dave").admin
+
+
 def test_a_disabled_user_keeps_roles(session, cast, root, now):
     before = session.scalars(select(Member.id)).all()
     users.set_enabled(session, root, SetEnabled(name="bob", enabled=False), now)
@@ -152,6 +166,7 @@ def test_a_deletion_is_audited(session, cast, root, now):
     [
         (users.set_password, SetPassword(name="nobody", password=NEW)),
         (users.set_enabled, SetEnabled(name="nobody", enabled=False)),
+        (users.set_admin, SetAdmin(name="nobody", admin=True)),
         (users.delete, DeleteUser(name="nobody")),
     ],
 )
@@ -160,7 +175,11 @@ def test_nobody_cannot_be_changed(session, root, now, verb, command):
         verb(session, root, command, now)
 
 
-LOSING_ROOT = [(users.set_enabled, SetEnabled(name="root", enabled=False)), (users.delete, DeleteUser(name="root"))]
+LOSING_ROOT = [
+    (users.set_enabled, SetEnabled(name="root", enabled=False)),
+    (users.set_admin, SetAdmin(name="root", admin=False)),
+    (users.delete, DeleteUser(name="root")),
+]
 
 
 @pytest.mark.parametrize(("verb", "command"), LOSING_ROOT)
@@ -180,7 +199,7 @@ def test_a_disabled_administrator_does_not_count(session, cast, root, now, verb,
 def test_one_of_two_administrators_may_go(session, cast, root, now, verb, command):
     make_user(session, "dave", admin=True)
     verb(session, root, command, now)
-    assert not session.scalar(select(User.enabled).where(User.name == "root"))
+    assert session.scalars(select(User.name).where(User.admin, User.enabled)).all() == ["dave"]
 
 
 def test_two_administrators_cannot_shut_each_other_out(engine, cast, root, now):
@@ -215,6 +234,7 @@ def test_two_administrators_cannot_shut_each_other_out(engine, cast, root, now):
         (users.get_listed, ["bob"]),
         (users.set_password, [SetPassword(name="bob", password=NEW), 0]),
         (users.set_enabled, [SetEnabled(name="bob", enabled=False), 0]),
+        (users.set_admin, [SetAdmin(name="charlie", admin=True), 0]),
         (users.delete, [DeleteUser(name="bob"), 0]),
     ],
 )
