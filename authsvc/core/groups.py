@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, or_, select
 from sqlalchemy import delete as sql_delete
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -55,6 +55,16 @@ class Listed:
     key: str
     users: int
     roles: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A role that a group has in a project. `ends_at` is None where it has no end."""
+
+    project: str
+    role: str
+    pattern: str
+    ends_at: int | None
 
 
 def add(session: Session, actor: Actor, command: AddGroup, now: int) -> Group:
@@ -165,6 +175,14 @@ def list_roles(session: Session, actor: Actor, source: str, keys: Collection[str
         where = f"{row.name}/{row.pattern}" if row.pattern else row.name
         found.setdefault(row.key, []).append(f"{row.role} in {where}")
     return found
+
+
+def roles_of(session: Session, actor: Actor, group_id: int, now: int) -> Sequence[Held]:
+    """The roles that a group has in projects, without those that have ended. A group that is not there has none."""
+    require(actor, READ)
+    held = select(Project.name, Member.role, Member.pattern, Member.ends_at).join(Member)
+    lasting = held.where(Member.group_id == group_id, or_(Member.ends_at.is_(None), Member.ends_at > now))
+    return [Held(*row) for row in session.execute(lasting.order_by(Project.name, Member.pattern))]
 
 
 def list_users(session: Session, actor: Actor, name: str) -> Sequence[User]:

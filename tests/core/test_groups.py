@@ -2,7 +2,7 @@ import pytest
 from sqlalchemy import select
 
 from authsvc.core import groups, users
-from authsvc.core.groups import AddGroup, Belonging, Listed
+from authsvc.core.groups import AddGroup, Belonging, Held, Listed
 from authsvc.core.pages import Asked
 from authsvc.db.tables import AuditEvent, Member, Project
 from authsvc.domain.permissions import Role
@@ -43,6 +43,10 @@ def test_the_roles_of_a_directorys_groups_are_told(session, cast, root, now):
     session.flush()
     told = groups.list_roles(session, root, "corp", [STAFF.key, "cn=other"], now)
     assert told == {STAFF.key: ["developer in acme", "guest in acme/web/**"]}
+    assert groups.roles_of(session, root, staff.id, now) == [
+        Held("acme", Role.DEVELOPER, "", None),
+        Held("acme", Role.GUEST, "web/**", None),
+    ]
 
 
 def test_the_groups_of_another_source_are_others(session, cast, root, now):
@@ -145,11 +149,12 @@ def test_a_group_that_is_not_there_is_named(session, cast, root):
         lambda session, actor, _now: groups.get_by_id(session, actor, 1),
         lambda session, actor, _now: groups.list_users_page(session, actor, 1, Asked()),
         lambda session, actor, _now: groups.list_users(session, actor, "ops"),
+        lambda session, actor, now: groups.roles_of(session, actor, 1, now),
         lambda session, actor, now: groups.add_user(session, actor, Belonging(group="ops", user="bob"), now),
         lambda session, actor, now: groups.remove_user(session, actor, Belonging(group="ops", user="bob"), now),
         lambda session, actor, now: groups.delete(session, actor, "ops", now),
     ],
-    ids=["add", "list", "page", "get", "users", "show", "add user", "remove user", "delete"],
+    ids=["add", "list", "page", "get", "users", "show", "roles", "add user", "remove user", "delete"],
 )
 def test_groups_are_the_administrators(session, cast, alice, now, use):
     with pytest.raises(Forbidden):
