@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from authsvc.core import pages
 from authsvc.core.rights import require
+from authsvc.db.engine import Engine, reading
 from authsvc.db.tables import AuditEvent, AuditHead
 from authsvc.domain import permissions
 from authsvc.domain.permissions import Actor, Right
@@ -29,7 +30,6 @@ Without the kind a name says too little: `acme` may be a user, too, and `acme/ci
 CHANGES_NOTHING = frozenset({"login", "refresh-token.add", "robot.expiring", "session.begin", "session.end"})
 """Actions after which nobody has other rights than before, so that what processes remember of them stays."""
 _HEAD = 1
-_PIECE = 500
 
 
 def record(
@@ -156,11 +156,25 @@ def list_actions(session: Session, actor: Actor) -> Sequence[str]:
     return found
 
 
-def export(session: Session, actor: Actor, wanted: AuditFilter) -> Iterator[AuditEvent]:
-    """Every event that fits, oldest first, read piece by piece while the caller goes on."""
-    require(actor, LIST)
-    fitting = _fitting(wanted).order_by(AuditEvent.id)
-    return iter(session.scalars(fitting.execution_options(yield_per=_PIECE)))
+def export(
+    engine: Engine, actor: Actor, wanted: AuditFilter, project: permissions.Project | None = None
+) -> Iterator[AuditEvent]:
+    """Every event that fits, of all or of one project, oldest first.
+
+    They are read piece by piece while the caller goes on, each in a unit of work of its own: whoever takes their time
+    over them holds up nobody else.
+    """
+    require(actor, LIST_IN_PROJECT if project else LIST, project)
+    return _pieces(engine, replace(wanted, project=project.name) if project else wanted)
+
+
+def _pieces(engine: Engine, wanted: AuditFilter) -> Iterator[AuditEvent]:
+    last: int | None = 0
+    while last is not None:
+        with reading(engine) as session:
+            piece = _stretch(session, wanted, None, last, pages.MAX_SIZE)
+        yield from reversed(piece.events)
+        last = piece.newer
 
 
 def _stretch(session: Session, wanted: AuditFilter, before: int | None, after: int | None, size: int) -> Stretch:

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import insert, select, text
 
-from authsvc.core import audit, projects
+from authsvc.core import audit, pages, projects
 from authsvc.core.audit import AuditFilter, Stretch, Verification
 from authsvc.db.engine import Session, reading, transaction
 from authsvc.db.tables import AuditEvent
@@ -181,7 +181,7 @@ READS = {
     "verify": audit.verify,
     "page": lambda session, actor: audit.list_page(session, actor, AuditFilter()),
     "actions": audit.list_actions,
-    "export": lambda session, actor: audit.export(session, actor, AuditFilter()),
+    "export": lambda session, actor: audit.export(session.get_bind(), actor, AuditFilter()),
 }
 
 
@@ -281,12 +281,27 @@ def test_the_actions_that_the_trail_tells_of_are_listed(engine, trail, root):
         assert audit.list_actions(session, root) == sorted({action for _, _, action, _, _ in TRAIL})
 
 
-def test_an_export_of_a_project_has_its_events(engine, trail, root):
-    with reading(engine) as session:
-        assert [event.id for event in audit.export(session, root, AuditFilter(project="acme"))] == [1, 2, 3]
+@pytest.mark.parametrize("size", [1, 2, 200])
+def test_an_export_has_every_event_that_fits_from_the_oldest_on(engine, trail, root, monkeypatch, size):
+    monkeypatch.setattr(pages, "MAX_SIZE", size)
+    assert [event.id for event in audit.export(engine, root, AuditFilter(action="project.add"))] == [1, 6, 7, 12]
 
 
-def test_an_export_has_every_event_that_fits_from_the_oldest_on(engine, trail, root, monkeypatch):
-    monkeypatch.setattr(audit, "_PIECE", 2)
-    with reading(engine) as session:
-        assert [event.id for event in audit.export(session, root, AuditFilter(action="project.add"))] == [1, 6, 7, 12]
+def test_an_export_of_a_project_has_what_belongs_to_it(engine, trail, alice):
+    found = audit.export(engine, alice, AuditFilter(action="project.add"), Project("acme", public=False))
+    assert {event.object for event in found} == {"acme"}
+
+
+@pytest.mark.parametrize("who", ["bob", "charlie"])
+def test_an_export_of_a_project_is_for_those_who_read_its_log(engine, request, who):
+    with pytest.raises(Forbidden):
+        audit.export(engine, request.getfixturevalue(who), AuditFilter(), Project("acme", public=False))
+
+
+def test_nobody_waits_for_whoever_reads_an_export_slowly(engine, trail, root, now, monkeypatch):
+    monkeypatch.setattr(pages, "MAX_SIZE", 1)
+    slow = audit.export(engine, root, AuditFilter())
+    next(slow)
+    with transaction(engine) as session:
+        audit.record(session, root, "user.add", "dave", now)
+    assert [event.object for event in slow][-1] == "dave"
