@@ -31,8 +31,9 @@ from authsvc.web import (
     visitor,
     words,
 )
-from authsvc.web.admin import explain, members, projects
+from authsvc.web.admin import explain, groups, links, log, members, projects, sessions, users
 from authsvc.web.gunicorn import child_exit, post_worker_init, pre_fork
+from authsvc.web.request import RowNumber
 
 __all__ = ["child_exit", "create_app", "post_worker_init", "pre_fork"]
 
@@ -41,8 +42,8 @@ _SHARED = Shared()
 BLUEPRINTS = (
     *(token.bp, events.bp, health.bp, metrics.bp),
     *(site.bp, login.bp, account.bp, password.bp, search.bp),
-    *(projects.bp, members.bp, explain.project_bp),
-    *(explain.bp,),
+    *(projects.bp, members.bp, explain.project_bp, log.of_project),
+    *(explain.bp, users.bp, groups.bp, sessions.bp, log.bp),
 )
 """Doors for programs, pages for everybody, pages about a project, pages about the system."""
 
@@ -60,8 +61,9 @@ def create_app(built: Services | None = None) -> Flask:
     services.start_logging(process.settings)
     app = Flask("authsvc", static_folder=None, template_folder="web/templates")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    app.url_map.converters["int"] = RowNumber
     app.extensions["authsvc"] = process
-    for room in (language, headers, errors, visitor, forms, access, menu, lists, words):
+    for room in (language, headers, errors, visitor, forms, access, menu, lists, words, links):
         room.register(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)

@@ -519,6 +519,11 @@ class Settings(Section):
         return self.sources or ("local", *self._directories())
 
     @property
+    def every_source(self) -> tuple[str, ...]:
+        """The identity sources that accounts may come from: those, and providers at which people log in to the site."""
+        return tuple(dict.fromkeys((*self.chain, *self.oidc)))
+
+    @property
     def paths(self) -> Paths:
         """Where everything lies in the data directory."""
         return Paths(self.home)

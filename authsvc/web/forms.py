@@ -8,7 +8,7 @@ from flask import Flask, request
 from flask_wtf.csrf import generate_csrf, validate_csrf
 from wtforms import ValidationError
 
-from authsvc.errors import Forbidden, say
+from authsvc.errors import Forbidden, Invalid, say
 from authsvc.web.request import is_from_program, is_own_host
 
 STALE = say("this form is too old or comes from another site: go back, load its page again, and repeat")
@@ -34,6 +34,16 @@ def _check() -> None:
         validate_csrf(request.form.get(FIELD))
     except ValidationError as exc:
         raise Forbidden(STALE) from exc
+
+
+def require_typed(name: str) -> None:
+    """Let what cannot be undone go on for whoever typed the name of what it is done to: a click is made too easily.
+
+    Raises:
+        Invalid: something else stands in the form's field `name`.
+    """
+    if request.form.get("name", "").strip() != name:
+        raise Invalid({"name": say("type the name %(name)s", name=name)})
 
 
 def is_from_elsewhere() -> bool:

@@ -1,5 +1,6 @@
 """Lists on pages: what the address of one asks for, and the addresses that ask for it in another way."""
 
+from collections.abc import Iterable
 from urllib.parse import urlencode
 
 from flask import Flask, request
@@ -31,3 +32,8 @@ def address_with(**changes: object) -> str:
     """The query of this address with other values."""
     kept = {name: value for name, value in request.args.items() if name not in changes}
     return "?" + urlencode(kept | changes)
+
+
+def options(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Names as a form's choices have them: what is sent, and what is read."""
+    return [(name, name) for name in names]

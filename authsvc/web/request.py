@@ -7,6 +7,7 @@ import time
 from urllib.parse import urlsplit
 
 from flask import current_app, request
+from werkzeug.routing import IntegerConverter, Map
 
 from authsvc.core.callers import Origin
 from authsvc.core.login import Credentials
@@ -24,6 +25,13 @@ def process() -> Live | Services:
     """What this process has, whatever the settings' table says or whether it could be read."""
     found: Live | Services = current_app.extensions["authsvc"]
     return found
+
+
+class RowNumber(IntegerConverter):
+    """The number of a row in an address; beyond what a database can count to is no address of ours."""
+
+    def __init__(self, url_map: Map) -> None:
+        super().__init__(url_map, max=2**63 - 1)
 
 
 def services() -> Services:

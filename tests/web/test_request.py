@@ -62,3 +62,9 @@ def test_a_request_may_come_without_an_id(app):
 def test_the_origin_is_what_nginx_says(app, headers, source):
     with app.test_request_context(headers=headers, environ_base={"REMOTE_ADDR": "127.0.0.1"}):
         assert request_module.origin().source == source
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, 2**63, 10**400], ids=["most", "more", "much more"])
+def test_a_row_beyond_what_a_database_counts_to_is_not_found(bobs, number):
+    bobs.get("/account")
+    assert bobs.post(f"/account/sessions/{number}/end").status_code == 404

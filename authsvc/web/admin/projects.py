@@ -10,9 +10,10 @@ from flask_babel import gettext
 from authsvc.core import projects
 from authsvc.core.groups import OWN
 from authsvc.core.projects import AddProject, DeleteProject, SetPublic
-from authsvc.errors import AppError, Conflict, Invalid, say
+from authsvc.errors import AppError, Conflict, Invalid
 from authsvc.web import access, errors, lists, visitor
 from authsvc.web.access import needs, open_to_all
+from authsvc.web.forms import require_typed
 from authsvc.web.request import docker_host, services
 
 bp = Blueprint("projects", __name__, url_prefix="/projects")
@@ -75,17 +76,12 @@ def delete(project: str) -> ResponseReturnValue:
     me, settings = visitor.required().actor, services().settings
     command = DeleteProject(name=project, root_project=settings.root_project, token_lifetime=settings.token.lifetime)
     try:
-        _require_typed(request.form.get("name", ""), project)
+        require_typed(project)
         services().retried(lambda unit: projects.delete(unit, me, command, int(time.time())))
     except (Invalid, Conflict) as exc:
         return errors.on_form(exc, PAGE, field="name", **facts(project) | {"given": request.form})
     flash(gettext("The project %(name)s was deleted. Its images stay in the registry.", name=project))
     return redirect("/projects", 303)
-
-
-def _require_typed(typed: str, project: str) -> None:
-    if typed.strip() != project:
-        raise Invalid({"name": say("type the name %(name)s", name=project)})
 
 
 def facts(project: str) -> dict[str, Any]:
