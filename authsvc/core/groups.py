@@ -18,7 +18,7 @@ from authsvc.core.pages import Asked, Page
 from authsvc.core.rights import facts, require
 from authsvc.db.tables import Group, GroupUser, Member, Project, User
 from authsvc.domain.permissions import Actor, Right
-from authsvc.errors import AlreadyExists, Conflict, Invalid, NotFound
+from authsvc.errors import AlreadyExists, Conflict, Invalid, NotFound, say
 from authsvc.identity.local import LocalBackend
 
 CREATE, LIST = Right("user-group", "create"), Right("user-group", "list")
@@ -87,7 +87,7 @@ def add(session: Session, actor: Actor, command: AddGroup, now: int) -> Group:
     try:
         session.flush()
     except IntegrityError as exc:
-        raise AlreadyExists(f"there is a group {command.name} already, or one with this key") from exc
+        raise AlreadyExists(say("there is a group %(name)s already, or one with this key", name=command.name)) from exc
     detail = "" if command.source == LOCAL else f"{command.source} {command.key}"
     audit.record(session, actor, "group.add", group.name, now, detail=detail)
     return group
@@ -106,7 +106,7 @@ def get(session: Session, name: str) -> Group:
     """
     group = session.scalar(select(Group).where(Group.name == name))
     if group is None:
-        raise NotFound(f"there is no group {name}")
+        raise NotFound(say("there is no group %(name)s", name=name))
     return group
 
 
@@ -136,7 +136,7 @@ def get_by_id(session: Session, actor: Actor, group_id: int) -> Listed:
     require(actor, READ)
     row = session.execute(_counted().where(Group.id == group_id)).first()
     if row is None:
-        raise NotFound(f"there is no group {group_id}")
+        raise NotFound(say("there is no group %(name)s", name=group_id))
     return _listed(row)
 
 
@@ -222,7 +222,7 @@ def add_user(session: Session, actor: Actor, command: Belonging, now: int) -> No
     require(actor, UPDATE)
     group, user = _own(session, command.group), users.get(session, command.user)
     if session.get(GroupUser, (group.id, user.id)) is not None:
-        raise AlreadyExists(f"{user.name} is in {group.name} already")
+        raise AlreadyExists(say("%(name)s is in %(group)s already", name=user.name, group=group.name))
     session.add(GroupUser(group_id=group.id, user_id=user.id))
     audit.record(session, actor, "group.user.add", f"{group.name}/{user.name}", now)
 
@@ -238,7 +238,7 @@ def remove_user(session: Session, actor: Actor, command: Belonging, now: int) ->
     group, user = _own(session, command.group), users.get(session, command.user)
     belonging = session.get(GroupUser, (group.id, user.id))
     if belonging is None:
-        raise NotFound(f"{user.name} is not in {group.name}")
+        raise NotFound(say("%(name)s is not in %(group)s", name=user.name, group=group.name))
     session.delete(belonging)
     audit.record(session, actor, "group.user.remove", f"{group.name}/{user.name}", now)
 
@@ -271,5 +271,7 @@ def _listed(row: Any) -> Listed:  # noqa: ANN401 - a row has no type of its own
 def _own(session: Session, name: str) -> Group:
     group = get(session, name)
     if group.source != LOCAL:
-        raise Conflict(f"{group.name} comes from {group.source}, which says who belongs to it")
+        raise Conflict(
+            say("%(name)s comes from %(source)s, which says who belongs to it", name=group.name, source=group.source)
+        )
     return group

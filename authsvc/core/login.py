@@ -20,7 +20,7 @@ from authsvc.core.throttle import Throttle
 from authsvc.db.engine import fetch
 from authsvc.db.tables import User
 from authsvc.domain.names import canonical_user
-from authsvc.errors import Unavailable
+from authsvc.errors import Unavailable, say
 from authsvc.identity import Identity, PasswordBackend, Verdict, passwords
 from authsvc.identity.local import LocalBackend
 
@@ -134,7 +134,7 @@ class Login:
     @contextmanager
     def _place(self) -> Iterator[None]:
         if not self._room.acquire(blocking=False):
-            raise Unavailable("too many people log in at this moment; try again in a few seconds")
+            raise Unavailable(say("too many people log in at this moment; try again in a few seconds"))
         try:
             yield
         finally:

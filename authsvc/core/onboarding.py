@@ -18,7 +18,7 @@ from authsvc.db.engine import reading, retried
 from authsvc.db.tables import Group, GroupUser, User
 from authsvc.domain.names import is_user
 from authsvc.domain.permissions import Actor
-from authsvc.errors import Conflict, Unauthenticated
+from authsvc.errors import Conflict, Unauthenticated, say
 from authsvc.identity import Group as Seen
 from authsvc.identity import Identity
 
@@ -60,7 +60,10 @@ def _admit(engine: Engine, actor: Actor, source: str, identity: Identity, now: i
             return Admitted(known.name, known.password_version)
     if known is None and not newcomers:
         raise Unauthenticated(
-            f"{identity.name} has no account here yet: an administrator can make it with `authsvc user import`"
+            say(
+                "%(name)s has no account here yet: an administrator can make it with `authsvc user import`",
+                name=identity.name,
+            )
         )
 
     def admit(session: Session) -> Admitted:
@@ -129,7 +132,7 @@ def _find(session: Session, identity: Identity) -> User | None:
 def _still(session: Session, identity: Identity) -> User:
     user = _find(session, identity)
     if user is None:
-        raise Conflict("the account was deleted a moment ago: try again")
+        raise Conflict(say("the account was deleted a moment ago: try again"))
     return user
 
 
@@ -207,17 +210,25 @@ def _check_name(session: Session, source: str, identity: Identity) -> None:
     name = identity.name
     if not is_user(name) or name in RESERVED:
         raise Unauthenticated(
-            f"{source} calls this person {name[:64]!r}, which is no user name here: "
-            "an administrator must choose another attribute for names"
+            say(
+                "%(source)s calls this person %(name)s, which is no user name here: an administrator must choose "
+                "another attribute for names",
+                source=source,
+                name=repr(name[:64]),
+            )
         )
     other = session.scalar(select(User).where(User.name == name))
     if other is None:
         return
     if other.subject == identity.subject:
-        raise Conflict("the same account was made a moment ago: try again")
+        raise Conflict(say("the same account was made a moment ago: try again"))
     raise Unauthenticated(
-        f"the name {name} is that of another account (from {other.source}): "
-        "an administrator must delete that one first, or change one of the two names"
+        say(
+            "the name %(name)s is that of another account (from %(source)s): an administrator must delete that one first, "
+            "or change one of the two names",
+            name=name,
+            source=other.source,
+        )
     )
 
 
@@ -225,4 +236,4 @@ def _flush(session: Session) -> None:
     try:
         session.flush()
     except IntegrityError as exc:
-        raise Conflict("somebody else changes the same account or group: try again") from exc
+        raise Conflict(say("somebody else changes the same account or group: try again")) from exc

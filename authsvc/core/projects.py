@@ -15,7 +15,7 @@ from authsvc.core.rights import facts, require
 from authsvc.db.tables import Member, Project, ReservedName
 from authsvc.domain import names
 from authsvc.domain.permissions import LIST_PROJECTS, Actor, Right, sight
-from authsvc.errors import AlreadyExists, Conflict, NotFound
+from authsvc.errors import AlreadyExists, Conflict, NotFound, say
 
 CREATE, LIST = Right("project", "create"), LIST_PROJECTS
 UPDATE, DELETE = Right("project", "update"), Right("project", "delete")
@@ -80,7 +80,7 @@ def add(session: Session, actor: Actor, command: AddProject, now: int) -> Projec
     try:
         session.flush()
     except IntegrityError as exc:
-        raise AlreadyExists(f"there is a project {name} already") from exc
+        raise AlreadyExists(say("there is a project %(name)s already", name=name)) from exc
     audit.record(session, actor, "project.add", name, now, detail="public" if command.public else "private")
     return project
 
@@ -93,7 +93,7 @@ def get(session: Session, name: str) -> Project:
     """
     project = session.scalar(select(Project).where(Project.name == name))
     if project is None:
-        raise NotFound(f"there is no project {name}")
+        raise NotFound(say("there is no project %(name)s", name=name))
     return project
 
 
@@ -110,7 +110,7 @@ def get_visible(session: Session, actor: Actor, name: str) -> Project:
     """
     project = find(session, name)
     if project is None or not sight(actor).includes(facts(project)):
-        raise NotFound(f"there is no project {name}")
+        raise NotFound(say("there is no project %(name)s", name=name))
     return project
 
 
@@ -163,7 +163,9 @@ def delete(session: Session, actor: Actor, command: DeleteProject, now: int) -> 
     project = get_visible(session, actor, command.name)
     require(actor, DELETE, facts(project))
     if project.name == command.root_project:
-        raise Conflict(f"{project.name} is the root project: repositories without a slash belong to it")
+        raise Conflict(
+            say("%(name)s is the root project: repositories without a slash belong to it", name=project.name)
+        )
     session.delete(project)
     until = now + command.token_lifetime + REGISTRY_LEEWAY
     session.merge(ReservedName(name=project.name, until=until))
@@ -187,6 +189,9 @@ def _refuse_reserved(session: Session, name: str, now: int) -> None:
     reserved = session.get(ReservedName, name)
     if reserved is not None:
         raise Conflict(
-            f"a project {name} was deleted moments ago and its tokens are still good: try again in "
-            f"{reserved.until - now} s"
+            say(
+                "a project %(name)s was deleted moments ago and its tokens are still good: try again in %(seconds)s s",
+                name=name,
+                seconds=reserved.until - now,
+            )
         )

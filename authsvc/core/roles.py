@@ -199,7 +199,7 @@ def parse_right(text: str) -> Right:
     resource, _, action = text.partition(":")
     right = Right(resource, action)
     if right not in ROLE_RIGHTS:
-        raise Invalid({"right": f"there is no right {text[:64]!r}"})
+        raise Invalid({"right": say("there is no right %(text)s", text=repr(text[:64]))})
     return right
 
 
@@ -226,10 +226,12 @@ def _rights_by_role(session: Session) -> dict[int, list[Right]]:
 
 def _check(command: SetRole) -> None:
     if command.name in {role.value for role in Role} or not _NAME.fullmatch(command.name) or len(command.name) > 64:
-        raise Invalid({"name": "a role's name is a-z 0-9 with single . _ - between them, and no built-in role's"})
+        raise Invalid({"name": say("a role's name is a-z 0-9 with single . _ - between them, and no built-in role's")})
     unknown = sorted(map(str, command.rights - ROLE_RIGHTS))
     if unknown or not command.rights:
-        raise Invalid({"rights": f"there is no right {', '.join(unknown)}" if unknown else "at least one"})
+        raise Invalid(
+            {"rights": say("there is no right %(text)s", text=", ".join(unknown)) if unknown else say("at least one")}
+        )
 
 
 def _find(session: Session, name: str) -> CustomRole | None:

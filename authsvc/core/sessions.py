@@ -22,7 +22,7 @@ from authsvc.db.engine import retried
 from authsvc.db.tables import SiteSession, User
 from authsvc.domain import machine_secrets
 from authsvc.domain.permissions import Actor, Credential, Right, Role, decide
-from authsvc.errors import Conflict, NotFound, Unavailable
+from authsvc.errors import Conflict, NotFound, Unavailable, say
 from authsvc.settings import SessionSettings
 
 log = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ def begin(session: Session, actor: Actor, command: Begin, now: int) -> str:
     """
     user = users.get(session, command.user)
     if not user.enabled or user.password_version != command.password_version:
-        raise Conflict(f"the account {user.name} has changed: log in again")
+        raise Conflict(say("the account %(name)s has changed: log in again", name=user.name))
     secret = secrets.token_urlsafe(SECRET_BYTES)
     session.add(
         SiteSession(
@@ -160,7 +160,7 @@ def end(session: Session, actor: Actor, session_id: int, now: int) -> None:
         select(SiteSession, User.name).join(User, User.id == SiteSession.user_id).where(SiteSession.id == session_id)
     ).first()
     if row is None or (row.name != actor.name and not decide(actor, OF_OTHERS)):
-        raise NotFound(f"there is no session {session_id}")
+        raise NotFound(say("there is no session %(session_id)s", session_id=session_id))
     session.delete(row.SiteSession)
     audit.record(session, actor, "session.end", row.name, now)
 

@@ -122,7 +122,7 @@ def add(session: Session, actor: Actor, command: AddUser, now: int) -> User:
     require(actor, CREATE)
     name = names.parse_user(command.name)
     if name in RESERVED:
-        raise Invalid({"name": f"{name} has a meaning of its own"})
+        raise Invalid({"name": say("%(name)s has a meaning of its own", name=name)})
     policy.check(command.password, name=name, min_length=command.min_length)
     user = User(
         name=name,
@@ -137,7 +137,7 @@ def add(session: Session, actor: Actor, command: AddUser, now: int) -> User:
     try:
         session.flush()
     except IntegrityError as exc:
-        raise AlreadyExists(f"there is a user {name} already") from exc
+        raise AlreadyExists(say("there is a user %(name)s already", name=name)) from exc
     audit.record(session, actor, "user.add", name, now, detail="administrator" if command.admin else "")
     return user
 
@@ -151,7 +151,7 @@ def get(session: Session, name: str) -> User:
     canonical = names.canonical_user(name)
     user = session.scalar(select(User).where(User.name == canonical))
     if user is None:
-        raise NotFound(f"there is no user {canonical}")
+        raise NotFound(say("there is no user %(name)s", name=canonical))
     return user
 
 
@@ -371,7 +371,7 @@ def _keep_an_administrator(session: Session, user: User) -> None:
     # Locked, so that two administrators cannot shut each other out at once; SQLite locks the whole database anyway.
     left = session.scalars(select(User.id).where(is_admin(), User.enabled).with_for_update()).all()
     if (user.admin or user.admin_by_source) and not set(left) - {user.id}:
-        raise Conflict(f"{user.name} is the last administrator: make another one first")
+        raise Conflict(say("%(name)s is the last administrator: make another one first", name=user.name))
 
 
 def email_or_nothing(text: str) -> str:
@@ -385,5 +385,5 @@ def email_or_nothing(text: str) -> str:
 def _email(text: str) -> str:
     name, at, host = text.partition("@")
     if text and (not name or not at or not host or len(text) > 255 or any(c.isspace() for c in text)):
-        raise Invalid({"email": f"{text!r} is not an address"})
+        raise Invalid({"email": say("%(text)s is not an address", text=repr(text))})
     return text

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from authsvc.domain.names import canonical_user
-from authsvc.errors import Conflict, Unavailable
+from authsvc.errors import Conflict, Unavailable, say
 from authsvc.identity import Identity, Verdict, ldap_groups, ldap_people
 from authsvc.identity.ldap_answers import Ask, Entry, Search
 from authsvc.identity.ldap_connection import Who
@@ -94,7 +94,14 @@ class LdapBackend:
             people = self._find_all(username, deadline)
             if len(people) > 1:
                 dns = "; ".join(entry.dn for entry in people)
-                raise Conflict(f"several entries of {self.name} are called {username}, so none can log in: {dns}")
+                raise Conflict(
+                    say(
+                        "several entries of %(name)s are called %(username)s, so none can log in: %(dns)s",
+                        name=self.name,
+                        username=username,
+                        dns=dns,
+                    )
+                )
             return self._describe(people[0], self._ask(deadline)) if people else None
 
     def close(self) -> None:
@@ -104,7 +111,13 @@ class LdapBackend:
     def _describe(self, entry: Entry, ask: Ask) -> Description:
         identity = self._identity(entry, ask)
         if identity is None:
-            raise Conflict(f"{entry.dn} has no {self.settings.name_attribute}, so there is no user name")
+            raise Conflict(
+                say(
+                    "%(dn)s has no %(name_attribute)s, so there is no user name",
+                    dn=entry.dn,
+                    name_attribute=self.settings.name_attribute,
+                )
+            )
         memberships = ldap_groups.explain(entry, self.settings, ask)
         return Description(identity, entry.dn, memberships, self._may_log_in(entry))
 
@@ -148,7 +161,11 @@ class LdapBackend:
     def _turn(self) -> AbstractContextManager[Deadline]:
         """A turn for searches by the service alone."""
         if self.settings.bind_template:
-            raise Unavailable(f"the directory {self.name} has no account for a service: set bind_dn and bind_password")
+            raise Unavailable(
+                say(
+                    "the directory %(name)s has no account for a service: set bind_dn and bind_password", name=self.name
+                )
+            )
         return self.pool.turn()
 
     def _find_all(self, username: str, deadline: Deadline) -> list[Entry]:
