@@ -53,7 +53,7 @@ def test_a_variable_that_is_not_ours_is_ignored(tmp_path):
 def test_every_mistake_is_told_at_once(load):
     found = mistakes(load, "prot = 1\n[token]\nlifetime = 5\n[nonsense]\nx = 1", PORT="http", TOKEN__PROOF_TTL="soon")
     assert found == [
-        "port: Input should be a valid integer, unable to parse string as an integer",
+        "port: a whole number",
         "token.lifetime: Input should be greater than or equal to 60",
         "token.proof_ttl: Input should be a valid integer, unable to parse string as an integer",
         "prot: unknown setting",
@@ -293,7 +293,7 @@ def test_a_setting_of_a_directory_that_makes_no_sense_is_a_mistake(load, line):
             "bind_template binds as the person, bind_dn as a service",
         ),
         (["connect_timeout = 6"], "connect_timeout is part of timeout and cannot be longer"),
-        (["wait = 10"], "wait and timeout are 14 at most, because docker waits 15 seconds for both"),
+        (["wait = 10"], "wait and timeout: 14 at most, as docker waits 15 seconds for both"),
         (["group_matchers = []", 'admin_groups = ["x"]'], "admin_groups need group_matchers"),
         (
             ['group_matchers = ["memberOf=dn"]', "group_depth = 1"],

@@ -224,8 +224,8 @@ def _check_name(session: Session, source: str, identity: Identity) -> None:
         raise Conflict(say("the same account was made a moment ago: try again"))
     raise Unauthenticated(
         say(
-            "the name %(name)s is that of another account (from %(source)s): an administrator must delete that one first, "
-            "or change one of the two names",
+            "the name %(name)s is that of another account (from %(source)s): an administrator must delete that one "
+            "first, or change one of the two names",
             name=name,
             source=other.source,
         )

@@ -7,14 +7,14 @@ that file. Values of the table name no files: who may change it must not read th
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from authsvc.errors import Invalid, Misconfigured
+from authsvc.errors import Invalid, Misconfigured, say
 from authsvc.settings.given import Given, Tree
 from authsvc.settings.sections import Settings
 from authsvc.settings.stored import is_storable
@@ -70,17 +70,33 @@ def _tree(given: Given, stored: Tree) -> dict[str, Any]:
 
 
 def _sentence(error: ErrorDetails) -> tuple[str, str]:
-    """The name of a setting, and what is wrong with it."""
-    name, message = ".".join(str(part) for part in error["loc"]), error["msg"]
-    if error["type"] == "extra_forbidden":
-        return name, "unknown setting"
-    if error["type"] != "value_error":
-        return name, message
-    message = str(error["ctx"]["error"])
-    if name:
-        return name, message
-    whose, _, reason = message.partition(": ")
-    return whose, reason
+    """The name of a setting, and what is wrong with it.
+
+    What several settings break together says whose fault it is in front of its reason.
+    """
+    name, facts = ".".join(str(part) for part in error["loc"]), error.get("ctx", {})
+    if error["type"] == "value_error":
+        *whose, reason = facts["error"].args
+        return whose[0] if whose else name, reason
+    wrong = _WRONG.get(error["type"])
+    return name, wrong(facts) if wrong else error["msg"]
+
+
+_WRONG: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "extra_forbidden": lambda _: say("unknown setting"),
+    "missing": lambda _: say("this is needed"),
+    "int_parsing": lambda _: say("a whole number"),
+    "int_from_float": lambda _: say("a whole number"),
+    "float_parsing": lambda _: say("a number"),
+    "bool_parsing": lambda _: say("true or false"),
+    "greater_than_equal": lambda facts: say("%(least)s or more", least=facts["ge"]),
+    "less_than_equal": lambda facts: say("%(most)s or less", most=facts["le"]),
+    "literal_error": lambda facts: say("one of %(words)s", words=facts["expected"]),
+    "string_pattern_mismatch": lambda _: say("this is not written as it has to be"),
+    "string_too_short": lambda facts: say("at least %(least)s characters", least=facts["min_length"]),
+    "too_short": lambda facts: say("at least %(least)s of them", least=facts["min_length"]),
+}
+"""What pydantic finds wrong, in words that a page can translate; of the rest its own are taken."""
 
 
 def _read(environ: Mapping[str, str], mistakes: list[str]) -> Given:

@@ -19,6 +19,7 @@ from pydantic import (
 )
 from pydantic.networks import IPvAnyNetwork
 
+from authsvc.errors import say
 from authsvc.settings.given import Given
 
 
@@ -37,7 +38,7 @@ LdapUrl = Annotated[str, Field(pattern=r"^ldaps?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f
 
 def _not_local(name: str) -> str:
     if name == "local":
-        raise ValueError("local is the name of the accounts that are kept here")
+        raise ValueError(say("local is the name of the accounts that are kept here"))
     return name
 
 
@@ -202,7 +203,7 @@ def _parenthesised(text: str) -> str:
         depth += {"(": 1, ")": -1}.get(character, 0)
         lowest = min(depth, lowest)
     if depth or lowest:
-        raise ValueError("the parentheses of this filter do not match")
+        raise ValueError(say("the parentheses of this filter do not match"))
     return f"({text.strip()})" if text.strip() and not text.strip().startswith("(") else text.strip()
 
 
@@ -275,21 +276,24 @@ class LdapSettings(Section):
         has_ldaps = any(url.startswith("ldaps:") for url in self.urls)
         has_tls = has_ldaps or self.starttls
         has_files = bool(self.ca_certificate or self.client_certificate)
-        yield has_ldaps and self.starttls, "starttls is for ldap://, and a URL says ldaps://"
-        yield has_files and not has_tls, "certificates need ldaps:// or starttls"
-        yield not self.verify and self.ca_certificate is not None, "ca_certificate has no use while verify is off"
+        yield has_ldaps and self.starttls, say("starttls is for ldap://, and a URL says ldaps://")
+        yield has_files and not has_tls, say("certificates need ldaps:// or starttls")
+        yield not self.verify and self.ca_certificate is not None, say("ca_certificate has no use while verify is off")
         yield (
             (self.client_certificate is None) != (self.client_key is None),
-            ("client_certificate and client_key go together"),
+            (say("client_certificate and client_key go together")),
         )
-        yield bool(self.bind_dn) != bool(self.bind_password), "bind_dn and bind_password go together"
-        yield bool(self.bind_template and self.bind_dn), "bind_template binds as the person, bind_dn as a service"
-        yield self.connect_timeout > self.timeout, "connect_timeout is part of timeout and cannot be longer"
-        yield self.wait + self.timeout > 14, "wait and timeout are 14 at most, because docker waits 15 seconds for both"
-        yield bool(self.admin_groups) and not self.group_matchers, "admin_groups need group_matchers"
+        yield bool(self.bind_dn) != bool(self.bind_password), say("bind_dn and bind_password go together")
+        yield bool(self.bind_template and self.bind_dn), say("bind_template binds as the person, bind_dn as a service")
+        yield self.connect_timeout > self.timeout, say("connect_timeout is part of timeout and cannot be longer")
+        yield (
+            self.wait + self.timeout > 14,
+            say("wait and timeout: 14 at most, as docker waits 15 seconds for both"),
+        )
+        yield bool(self.admin_groups) and not self.group_matchers, say("admin_groups need group_matchers")
         yield (
             self.group_depth > 0 and not any(one.startswith("dn=") for one in self.group_matchers),
-            ("group_depth needs a matcher that begins with dn="),
+            (say("group_depth needs a matcher that begins with dn=")),
         )
 
 
@@ -315,7 +319,7 @@ class OidcSettings(Section):
     @classmethod
     def _over_tls(cls, issuer: str) -> str:
         if not is_safe_server(issuer):
-            raise ValueError("an address that begins with https://, or with http:// on this machine")
+            raise ValueError(say("an address that begins with https://, or with http:// on this machine"))
         return issuer
 
     @field_validator("scopes")
@@ -370,12 +374,14 @@ class UaaSettings(Section):
     def _has_addresses(self) -> "UaaSettings":
         endpoints = (self.token_endpoint, self.userinfo_endpoint)
         if bool(self.issuer) == any(endpoints) or any(endpoints) != all(endpoints):
-            raise ValueError("either issuer, or token_endpoint and userinfo_endpoint")
+            raise ValueError(say("either issuer, or token_endpoint and userinfo_endpoint"))
         for url in filter(None, (self.issuer, *endpoints)):
             if not is_http_url(url, allow_http=self.allow_http):
-                raise ValueError(f"{url} is no address that begins with https:// (allow_http takes http://, too)")
+                raise ValueError(
+                    say("%(url)s is no address that begins with https:// (allow_http takes http://, too)", url=url)
+                )
         if self.admin_groups and not self.groups_claim:
-            raise ValueError("admin_groups need a groups_claim")
+            raise ValueError(say("admin_groups need a groups_claim"))
         return self
 
 
@@ -536,16 +542,19 @@ class Settings(Section):
     def _known_sources(self) -> "Settings":
         twice = self.ldap.keys() & self.uaa.keys()
         if twice:
-            raise ValueError(f"sources: {', '.join(sorted(twice))} is the name of two")
+            raise ValueError("sources", say("%(names)s is the name of two", names=", ".join(sorted(twice))))
         there = {"local", *self._directories()}
         unknown = [name for name in self.sources if name not in there]
         if unknown:
-            raise ValueError(f"sources: there is no source {', '.join(unknown)}, only {', '.join(sorted(there))}")
+            missing, known = ", ".join(unknown), ", ".join(sorted(there))
+            raise ValueError(
+                "sources", say("there is no source %(missing)s, only %(known)s", missing=missing, known=known)
+            )
         if len(set(self.sources)) < len(self.sources):
-            raise ValueError("sources: each one once")
+            raise ValueError("sources", say("each one once"))
         twice = (there & self.oidc.keys()) - self._providers_with_both()
         if twice:
-            raise ValueError(f"oidc: {', '.join(sorted(twice))} is another source's name")
+            raise ValueError("oidc", say("%(names)s is another source's name", names=", ".join(sorted(twice))))
         return self
 
     def _providers_with_both(self) -> set[str]:

@@ -21,6 +21,14 @@ ROLES = {
     Role.SYSTEM_ADMIN: lazy_gettext("System administrator"),
 }
 
+ORIGINS = {
+    "default": lazy_gettext("default"),
+    "table": lazy_gettext("this site"),
+    "file": lazy_gettext("the file authsvc.toml"),
+    "environment": lazy_gettext("the environment"),
+}
+"""Where a setting's value comes from (settings/given.py)."""
+
 HOLDERS = {
     "public": lazy_gettext("everybody"),
     "administrators": lazy_gettext("administrators"),
@@ -90,6 +98,8 @@ def register(app: Flask) -> None:
         right_name=right_name,
         effects_in_words=effects_in_words,
         holder_name=HOLDERS.get,
+        origin_name=ORIGINS.get,
+        setting_in_text=setting_in_text,
     )
 
 
@@ -102,6 +112,13 @@ def right_name(right: Right) -> str:
     """A right in words, such as `Tags: delete`."""
     resource, action = RESOURCES.get(right.resource, right.resource), ACTIONS.get(right.action, right.action)
     return str(HEADLINES.get(right) or f"{resource}: {action}")
+
+
+def setting_in_text(value: object) -> str:
+    """A setting's value as it is typed."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def effects_in_words(changed: Sequence[Held]) -> str:
