@@ -124,7 +124,7 @@ def list_page(session: Session, actor: Actor, asked: Asked, source: str = "") ->
         wanted = wanted.where(pages.contains(Group.name, asked.text, any_case=True))
     if source:
         wanted = wanted.where(Group.source == source)
-    return pages.read(session, wanted, asked, _SORTS, _listed)
+    return pages.read(session, wanted, Group.id, asked, _SORTS, _listed)
 
 
 def get_by_id(session: Session, actor: Actor, group_id: int) -> Listed:
@@ -146,7 +146,7 @@ def list_users_page(session: Session, actor: Actor, group_id: int, asked: Asked)
     wanted = select(User.name).join(GroupUser, GroupUser.user_id == User.id).where(GroupUser.group_id == group_id)
     if asked.text:
         wanted = wanted.where(pages.contains(User.name, asked.text))
-    return pages.read(session, wanted, asked, {"name": (User.name,)}, lambda row: row.name)
+    return pages.read(session, wanted, User.id, asked, {"name": (User.name,)}, lambda row: row.name)
 
 
 def suggest(session: Session, actor: Actor, text: str, project: str) -> Sequence[users.Suggested]:

@@ -160,7 +160,7 @@ def list_page(session: Session, actor: Actor, project: str, asked: Asked) -> Pag
         wanted = wanted.where(
             or_(pages.contains(User.name, asked.text), pages.contains(Group.name, asked.text, any_case=True))
         )
-    return pages.read(session, wanted, asked, _SORTS, lambda row: _listed(*row))
+    return pages.read(session, wanted, Member.id, asked, _SORTS, lambda row: _listed(*row))
 
 
 def get_listed(session: Session, actor: Actor, command: SetMember | RemoveMember) -> Listed:

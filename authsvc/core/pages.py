@@ -55,20 +55,31 @@ Sorts = Mapping[str, tuple[ColumnElement[Any] | InstrumentedAttribute[Any], ...]
 
 
 def read(
-    session: Session, wanted: Select[Any], asked: Asked, sorts: Sorts, show: Callable[[Any], T], own: str = "name"
+    session: Session,
+    wanted: Select[Any],
+    key: InstrumentedAttribute[int],
+    asked: Asked,
+    sorts: Sorts,
+    show: Callable[[Any], T],
+    own: str = "name",
 ) -> Page[T]:
     """A page of what a statement finds, in one of the orders that there are.
 
+    Which rows are on it is asked first, and then what they hold: an index answers the one, and few rows the other.
+
     Args:
         wanted: without order, grouping or limit.
+        key: tells its rows apart.
         show: makes of a row what the page has.
         own: the order for whoever asks for none that there is.
     """
     total = session.scalar(wanted.with_only_columns(func.count(), maintain_column_froms=True)) or 0
     empty: Page[T] = _place(asked, total)
-    size = _size(asked)
-    rows = wanted.order_by(*_order(asked.sort, sorts, own)).limit(size).offset((empty.page - 1) * size)
-    return replace(empty, rows=[show(row) for row in session.execute(rows)])
+    size, order = _size(asked), _order(asked.sort, sorts, own)
+    keys = wanted.with_only_columns(key, maintain_column_froms=True).order_by(*order)
+    here = session.scalars(keys.limit(size).offset((empty.page - 1) * size)).all()
+    rows = session.execute(wanted.where(key.in_(here)).order_by(*order)) if here else ()
+    return replace(empty, rows=[show(row) for row in rows])
 
 
 def cut(rows: Sequence[T], asked: Asked) -> Page[T]:

@@ -137,7 +137,7 @@ def list_page(
         wanted = wanted.where(Project.public.is_(public))
     if asked.text:
         wanted = wanted.where(pages.contains(Project.name, asked.text))
-    return pages.read(session, wanted, asked, _SORTS, lambda row: _listed(actor, *row))
+    return pages.read(session, wanted, Project.id, asked, _SORTS, lambda row: _listed(actor, *row))
 
 
 def set_public(session: Session, actor: Actor, command: SetPublic, now: int) -> Project:

@@ -68,16 +68,18 @@ def get_user_actor(session: Session, name: str, via: Credential, now: int) -> Ac
     user = session.scalar(select(tables.User).where(tables.User.name == name))
     if user is None:
         raise NotFound(say("there is no user %(name)s", name=name))
-    mine = select(tables.GroupUser.group_id).where(tables.GroupUser.user_id == user.id)
     member = tables.Member
     held = (
         select(tables.Project.name, member.role, member.pattern, member.ends_at, tables.Group.name.label("group"))
         .join(member, member.project_id == tables.Project.id)
         .outerjoin(tables.Group, tables.Group.id == member.group_id)
-        .where(or_(member.user_id == user.id, member.group_id.in_(mine)))
         .where(or_(member.ends_at.is_(None), member.ends_at > now))
     )
-    rows = session.execute(held).all()
+    mine = held.where(member.user_id == user.id)
+    belongs = tables.GroupUser.group_id == member.group_id
+    of_groups = held.join(tables.GroupUser, belongs).where(tables.GroupUser.user_id == user.id)
+    # Two statements: in place of one with OR, MariaDB goes through the members of every project.
+    rows = [*session.execute(mine), *session.execute(of_groups)]
     given = {role: rights_of(session, role) for role in {row.role for row in rows}}
     grants = [Grant(row.role, given[row.role], row.name, row.pattern, row.ends_at, row.group or "") for row in rows]
     role = Role.SYSTEM_ADMIN if user.admin or user.admin_by_source else Role.USER

@@ -186,7 +186,7 @@ def list_page(session: Session, actor: Actor, asked: Asked, project: str | None 
     wanted = _of(session, actor, project)
     if asked.text:
         wanted = wanted.where(pages.contains(Robot.name, asked.text))
-    page: Page[Any] = pages.read(session, wanted, asked, _SORTS, lambda row: row)
+    page: Page[Any] = pages.read(session, wanted, Robot.id, asked, _SORTS, lambda row: row)
     return replace(page, rows=_listed(session, page.rows))
 
 

@@ -138,7 +138,7 @@ def who_holds(session: Session, actor: Actor, role: str, asked: Asked) -> Page[H
         wanted = wanted.where(
             or_(pages.contains(User.name, asked.text), pages.contains(Group.name, asked.text, any_case=True))
         )
-    return pages.read(session, wanted, asked, _SORTS, _held, own="made")
+    return pages.read(session, wanted, Member.id, asked, _SORTS, _held, own="made")
 
 
 def list_given(session: Session, actor: Actor, project: permissions.Project) -> Sequence[Listed]:

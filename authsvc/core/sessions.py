@@ -146,7 +146,7 @@ def list_page(session: Session, actor: Actor, limits: SessionSettings, asked: As
     found = _good(limits, now)
     if asked.text:
         found = found.where(pages.contains(User.name, asked.text))
-    return pages.read(session, found, asked, _SORTS, lambda row: _listed(*row), own="-seen")
+    return pages.read(session, found, SiteSession.id, asked, _SORTS, lambda row: _listed(*row), own="-seen")
 
 
 def end(session: Session, actor: Actor, session_id: int, now: int) -> None:

@@ -187,7 +187,7 @@ def list_page(
         wanted = wanted.where(User.enabled.is_(enabled))
     if admin is not None:
         wanted = wanted.where(is_admin() if admin else not_(is_admin()))
-    return pages.read(session, wanted, asked, _SORTS, lambda row: Listed(*row))
+    return pages.read(session, wanted, User.id, asked, _SORTS, lambda row: Listed(*row))
 
 
 def get_listed(session: Session, actor: Actor, name: str) -> Listed:

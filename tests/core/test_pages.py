@@ -18,11 +18,13 @@ def _groups(session):
 
 
 def names(session, asked: Asked, *conditions) -> list[str]:
-    return list(pages.read(session, select(Group.name).where(*conditions), asked, SORTS, lambda row: row.name).rows)
+    return list(
+        pages.read(session, select(Group.name).where(*conditions), Group.id, asked, SORTS, lambda row: row.name).rows
+    )
 
 
 def test_a_page_says_where_it_stands(session):
-    page = pages.read(session, select(Group.name), Asked(page=2, size=3), SORTS, lambda row: row.name)
+    page = pages.read(session, select(Group.name), Group.id, Asked(page=2, size=3), SORTS, lambda row: row.name)
     assert page == pages.Page(["ab", "back\\slash", "ops"], 7, 2, 3)
 
 
@@ -37,7 +39,7 @@ def test_a_page_says_where_it_stands(session):
     ],
 )
 def test_what_cannot_be_is_brought_to_what_can(session, asked, place):
-    page = pages.read(session, select(Group.name), asked, SORTS, lambda row: row.name)
+    page = pages.read(session, select(Group.name), Group.id, asked, SORTS, lambda row: row.name)
     assert (page.page, len(page.rows)) == place
 
 
@@ -46,7 +48,7 @@ def test_a_page_is_never_longer_than_it_may_be():
 
 
 def test_a_list_of_nothing_has_one_page(session):
-    page = pages.read(session, select(Group.name).where(Group.name == "none"), Asked(page=5), SORTS, str)
+    page = pages.read(session, select(Group.name).where(Group.name == "none"), Group.id, Asked(page=5), SORTS, str)
     assert page == pages.Page([], 0, 1, 1)
 
 

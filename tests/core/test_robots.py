@@ -429,7 +429,7 @@ def test_a_page_of_robots_costs_no_more_for_more_robots(engine, session, made, a
     session.flush()
     with statements(engine) as seen:
         robots.list_page(session, alice, Asked(size=3), "acme")
-    assert len(seen) == 5
+    assert len(seen) == 6
 
 
 def test_one_robot_is_listed_as_in_a_list(session, made, bob):
