@@ -175,14 +175,16 @@ def one_of_two(both: list[Server]) -> list[Fault]:
             _many_logins(there, "first", lambda: preferred.stop(signal.SIGKILL))
             yield
         finally:
+            begin = _log(there).stat().st_size
             preferred.start()
-        _returned(there, preferred)
+        _returned(there, preferred, begin)
 
     def frozen(there: World) -> Iterator[None]:
         with ExitStack() as stack:
             _many_logins(there, "second", lambda: stack.enter_context(preferred.running.frozen()))
             yield
-        _returned(there, preferred)
+            begin = _log(there).stat().st_size
+        _returned(there, preferred, begin)
 
     return [
         _fault("F15", f"one of two directory servers killed amid {LOGINS} logins", killed, LIMIT),
@@ -203,13 +205,20 @@ def _many_logins(there: World, kind: str, blow: Callable[[], object]) -> None:
     assert failed <= LOST, f"{failed} of {LOGINS} logins failed: {dict(counts)}"
 
 
-def _returned(there: World, preferred: Server) -> None:
-    """Wait until each process of web has been answered by the server that is there again."""
-    log = there.site.home / "log" / "web.log"
-    begin, line = log.stat().st_size, f'ldap.server_back url="{preferred.running.url}"'
+def _log(there: World) -> Path:
+    return there.site.home / "log" / "web.log"
+
+
+def _returned(there: World, preferred: Server, begin: int) -> None:
+    """Wait until each process of web has been answered by the server that is there again.
+
+    Args:
+        begin: where the log ended before it was.
+    """
+    line = f'ldap.server_back url="{preferred.running.url}"'
     workers = len(there.web) - 1
 
     def came_back() -> bool:
-        return log.read_bytes()[begin:].decode().count(line) >= workers
+        return _log(there).read_bytes()[begin:].decode().count(line) >= workers
 
     servers.until(came_back, "the way back to the preferred server", seconds=2 * COOLDOWN)
