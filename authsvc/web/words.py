@@ -1,6 +1,6 @@
 """What pages call roles, resources and actions, in both languages."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from flask import Flask
 from flask_babel import gettext, lazy_gettext
@@ -52,42 +52,59 @@ HEADLINES = {
 """The rights that people ask about, the first one first."""
 
 ACTIONS = {
+    "pull": lazy_gettext("pull"),
+    "push": lazy_gettext("push"),
     "create": lazy_gettext("create"),
     "read": lazy_gettext("read"),
     "update": lazy_gettext("change"),
     "delete": lazy_gettext("delete"),
     "list": lazy_gettext("list"),
-    "pull": lazy_gettext("pull"),
-    "push": lazy_gettext("push"),
     "stop": lazy_gettext("stop"),
     "operate": lazy_gettext("run"),
 }
 
 RESOURCES = {
-    "accessory": lazy_gettext("Signatures and attachments"),
+    "repository": lazy_gettext("Repositories"),
     "artifact": lazy_gettext("Images"),
+    "tag": lazy_gettext("Tags"),
+    "member": lazy_gettext("Members"),
+    "robot": lazy_gettext("Robots"),
+    "project": lazy_gettext("Project"),
+    "log": lazy_gettext("Audit log"),
+    "accessory": lazy_gettext("Signatures and attachments"),
     "artifact-addition": lazy_gettext("Build history of images"),
     "artifact-label": lazy_gettext("Labels on images"),
+    "audit-log": lazy_gettext("Audit log of the system"),
+    "catalog": lazy_gettext("List of all repositories"),
     "configuration": lazy_gettext("Settings"),
     "export-cve": lazy_gettext("Export of vulnerabilities"),
+    "garbage-collection": lazy_gettext("Garbage collection"),
     "immutable-tag": lazy_gettext("Immutable tags"),
+    "jobservice-monitor": lazy_gettext("Jobs of the worker"),
     "label": lazy_gettext("Labels"),
-    "log": lazy_gettext("Audit log"),
-    "member": lazy_gettext("Members"),
+    "ldap-user": lazy_gettext("People of a directory"),
     "metadata": lazy_gettext("Properties of the project"),
     "notification-policy": lazy_gettext("Notifications"),
     "permission": lazy_gettext("Explanations of rights"),
+    "preheat-instance": lazy_gettext("Preheating services"),
     "preheat-policy": lazy_gettext("Preheating"),
-    "project": lazy_gettext("Project"),
+    "purge-audit": lazy_gettext("Clearing of the audit log"),
     "quota": lazy_gettext("Quota"),
-    "repository": lazy_gettext("Repositories"),
-    "robot": lazy_gettext("Robots"),
+    "registry": lazy_gettext("Other registries"),
+    "replication": lazy_gettext("Replications"),
+    "replication-adapter": lazy_gettext("Kinds of registries"),
+    "replication-policy": lazy_gettext("Rules of replication"),
     "sbom": lazy_gettext("Bills of materials"),
     "scan": lazy_gettext("Scans"),
+    "scan-all": lazy_gettext("Scans of everything"),
     "scanner": lazy_gettext("Scanners"),
-    "tag": lazy_gettext("Tags"),
+    "security-hub": lazy_gettext("Overview of vulnerabilities"),
+    "system-volumes": lazy_gettext("Disk space"),
     "tag-retention": lazy_gettext("Retention of tags"),
+    "user": lazy_gettext("Users"),
+    "user-group": lazy_gettext("Groups"),
 }
+"""Those that people ask about first, then the others."""
 
 
 def register(app: Flask) -> None:
@@ -100,6 +117,10 @@ def register(app: Flask) -> None:
         holder_name=HOLDERS.get,
         origin_name=ORIGINS.get,
         setting_in_text=setting_in_text,
+        all_in_words=all_in_words,
+        resource_name=resource_name,
+        action_name=action_name,
+        by_resource=by_resource,
     )
 
 
@@ -110,8 +131,29 @@ def role_name(role: str) -> str:
 
 def right_name(right: Right) -> str:
     """A right in words, such as `Tags: delete`."""
-    resource, action = RESOURCES.get(right.resource, right.resource), ACTIONS.get(right.action, right.action)
-    return str(HEADLINES.get(right) or f"{resource}: {action}")
+    return str(HEADLINES.get(right) or f"{resource_name(right.resource)}: {action_name(right.action)}")
+
+
+def resource_name(resource: str) -> str:
+    """A resource in the page's language."""
+    return str(RESOURCES.get(resource, resource))
+
+
+def action_name(action: str) -> str:
+    """An action in the page's language."""
+    return str(ACTIONS.get(action, action))
+
+
+def by_resource(rights: Collection[Right]) -> Mapping[str, Sequence[Right]]:
+    """Rights by what they are about: resources and actions in the order in which people ask about them."""
+    found: dict[str, list[Right]] = {}
+    for right in sorted(rights, key=_place):
+        found.setdefault(right.resource, []).append(right)
+    return found
+
+
+def _place(right: Right) -> tuple[int, int]:
+    return list(RESOURCES).index(right.resource), list(ACTIONS).index(right.action)
 
 
 def setting_in_text(value: object) -> str:
@@ -141,3 +183,10 @@ def _held_in_words(held: Held) -> str:
 def in_words(rights: Collection[Right]) -> str:
     """What rights come to, as far as people ask about it."""
     return str(gettext(", ")).join(str(words) for right, words in HEADLINES.items() if right in rights)
+
+
+def all_in_words(rights: Collection[Right]) -> str:
+    """What rights come to, and how many there are besides."""
+    others = len(set(rights) - HEADLINES.keys())
+    more = [gettext("%(count)s others", count=others)] if others else []
+    return str(gettext(", ")).join([words for words in [in_words(rights)] if words] + more)

@@ -1,4 +1,4 @@
-"""The administrator's browser."""
+"""The administrators' browsers."""
 
 import pytest
 
@@ -7,7 +7,14 @@ from tests.web.conftest import Browser
 
 @pytest.fixture
 def roots(browser) -> Browser:
-    """The browser, in which the administrator is logged in."""
-    browser.log_in("root")
+    """The browser, in which the system administrator is logged in."""
+    assert browser.log_in("root").status_code == 303
     browser.get("/account")
+    return browser
+
+
+@pytest.fixture
+def alices(browser) -> Browser:
+    """The browser, in which the project administrator of `acme` is logged in."""
+    assert browser.log_in("alice").status_code == 303
     return browser
