@@ -1,6 +1,6 @@
 """What pages call roles, resources and actions, in both languages."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from flask import Flask
 from flask_babel import gettext, lazy_gettext
@@ -121,6 +121,7 @@ def register(app: Flask) -> None:
         resource_name=resource_name,
         action_name=action_name,
         by_resource=by_resource,
+        every_right=every_right,
     )
 
 
@@ -150,6 +151,11 @@ def by_resource(rights: Collection[Right]) -> Mapping[str, Sequence[Right]]:
     for right in sorted(rights, key=_place):
         found.setdefault(right.resource, []).append(right)
     return found
+
+
+def every_right(given: Iterable[Collection[Right]]) -> frozenset[Right]:
+    """All rights that any of several has."""
+    return frozenset().union(*given)
 
 
 def _place(right: Right) -> tuple[int, int]:
@@ -188,5 +194,5 @@ def in_words(rights: Collection[Right]) -> str:
 def all_in_words(rights: Collection[Right]) -> str:
     """What rights come to, and how many there are besides."""
     others = len(set(rights) - HEADLINES.keys())
-    more = [gettext("%(count)s others", count=others)] if others else []
+    more = [gettext("%(count)s more", count=others)] if others else []
     return str(gettext(", ")).join([words for words in [in_words(rights)] if words] + more)

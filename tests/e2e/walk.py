@@ -33,7 +33,8 @@ def seed(site: Native) -> None:
     site.authsvc("member", "set", "acme", "bob", "developer")
     site.authsvc("member", "set", "acme", "builders", "guest", "--group")
     site.authsvc("role", "set", "puller", "repository:pull", check=False)
-    site.authsvc("robot", "add", "ci", "--project", "acme", "--permission", "acme:repository:pull,push", check=False)
+    site.authsvc("robot", "add", "ci", "--project", "acme", "--days", "30", "--allow", "acme:repository:pull,push")
+    site.authsvc("robot", "add", "backup", "--days", "-1", "--allow", "*:repository:pull")
 
 
 def log_in(page: Page, name: str, password: str) -> None:
