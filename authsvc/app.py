@@ -10,6 +10,7 @@ from flask import Flask
 
 from authsvc import services, settings
 from authsvc.errors import Unavailable
+from authsvc.jobs.producer import Producer
 from authsvc.services import Live, Services, Shared
 from authsvc.web import (
     access,
@@ -31,7 +32,7 @@ from authsvc.web import (
     visitor,
     words,
 )
-from authsvc.web.admin import explain, groups, links, log, members, projects, robots, roles, sessions, users
+from authsvc.web.admin import explain, groups, keys, links, log, members, projects, robots, roles, sessions, users
 from authsvc.web.admin import settings as setting_pages
 from authsvc.web.gunicorn import child_exit, post_worker_init, pre_fork
 from authsvc.web.request import RowNumber
@@ -44,7 +45,7 @@ BLUEPRINTS = (
     *(token.bp, events.bp, health.bp, metrics.bp),
     *(site.bp, login.bp, account.bp, password.bp, search.bp),
     *(projects.bp, members.bp, explain.project_bp, log.of_project, robots.project_bp),
-    *(explain.bp, users.bp, groups.bp, sessions.bp, log.bp, setting_pages.bp, robots.bp, roles.bp),
+    *(explain.bp, users.bp, groups.bp, sessions.bp, log.bp, setting_pages.bp, robots.bp, roles.bp, keys.bp),
 )
 """Doors for programs, pages for everybody, pages about a project, pages about the system."""
 
@@ -64,6 +65,7 @@ def create_app(built: Services | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.url_map.converters["int"] = RowNumber
     app.extensions["authsvc"] = process
+    app.extensions["producer"] = Producer(lambda: process.settings)
     for room in (language, headers, errors, visitor, forms, access, menu, lists, words, links):
         room.register(app)
     for blueprint in BLUEPRINTS:

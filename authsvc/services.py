@@ -15,6 +15,7 @@ from authsvc.core.callers import Callers
 from authsvc.core.keys import KeyRing
 from authsvc.core.last_known import LastKnown
 from authsvc.core.login import Limits, Login
+from authsvc.core.minutes import Minutes
 from authsvc.core.proofs import Proofs
 from authsvc.core.redirects import Redirects
 from authsvc.core.settings_store import Basis, Rows
@@ -42,8 +43,9 @@ log = logging.getLogger(__name__)
 class Services:
     """What doors need: the settings, units of work, logins, tokens, the registry, directories by their name.
 
-    `basis` is what settings are changed on. `site_key` signs the site's cookie, in every process alike. `events_secret`
-    is what a registry shows with its notifications; while it is empty none are taken.
+    `minutes` counts requests for tokens. `basis` is what settings are changed on. `site_key` signs the site's cookie,
+    in every process alike. `events_secret` is what a registry shows with its notifications; while it is empty none are
+    taken.
     """
 
     settings: Settings
@@ -52,6 +54,7 @@ class Services:
     tokens: Tokens
     redirects: Redirects
     registry: RegistryClient
+    minutes: Minutes
     basis: Basis
     site_key: bytes = field(repr=False)
     events_secret: str = field(repr=False)
@@ -228,6 +231,7 @@ def build(settings: Settings, shared: Shared | None = None, engine: Engine | Non
         tokens=Tokens(callers, standings, engine, KeyRing(sealer, _key_finder(engine)), settings),
         redirects=Redirects(engine, _oidc(settings), callers, throttle, newcomers=settings.onboard),
         registry=RegistryClient(settings.registry_address),
+        minutes=Minutes(engine),
         basis=basis,
         site_key=sealer.derive("site"),
         events_secret=_events_secret(settings),

@@ -234,6 +234,7 @@ def built(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Servi
     with made.transaction() as opened:
         keys.add(opened, system("test"), ca, Sealer.from_file(settings.paths.master_key), NOW)
     yield made
+    made.minutes.flush()
     made.engine.dispose()
 
 

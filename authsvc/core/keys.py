@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jwt
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from jwt.utils import base64url_encode
 from sqlalchemy import select
@@ -22,7 +23,7 @@ from authsvc.db.tables import SigningKey
 from authsvc.domain import certificates
 from authsvc.domain.certificates import Pair
 from authsvc.domain.permissions import Actor, Right
-from authsvc.errors import Misconfigured
+from authsvc.errors import Misconfigured, say
 
 CREATE, LIST = Right("signing-key", "create"), Right("signing-key", "list")
 RENEW_SECONDS = 30 * certificates.DAY
@@ -117,6 +118,45 @@ def list_all(session: Session, actor: Actor) -> Sequence[Listed]:
     return [Listed(row.key_id, row is rows[0], row.created_at, row.ends_at) for row in rows]
 
 
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """How the key that signs and the CA are.
+
+    Args:
+        ca_ends_at: when the CA's certificate ends; None where it cannot be read.
+        fault: why a registry would refuse what is signed, in one sentence; "" where it would not.
+    """
+
+    key: SigningKey | None
+    ca_starts_at: int | None
+    ca_ends_at: int | None
+    fault: str = ""
+
+
+def examine(session: Session, actor: Actor, ca_certificate: Path) -> Condition:
+    """How the key that signs and the CA are, as far as their certificates tell."""
+    require(actor, LIST)
+    key = find_newest(session)
+    try:
+        ca = x509.load_pem_x509_certificate(ca_certificate.read_bytes())
+    except (OSError, ValueError):
+        return Condition(key, None, None, say("the CA's certificate cannot be read here: put it back from your backup"))
+    begins, ends = (int(at.timestamp()) for at in (ca.not_valid_before_utc, ca.not_valid_after_utc))
+    return Condition(key, begins, ends, find_fault(key, ca))
+
+
+def find_fault(key: SigningKey | None, ca: x509.Certificate) -> str:
+    """Why a registry that trusts this CA would refuse what the key signs; "" where it would not."""
+    if key is None:
+        return say("there is no signing key: run `authsvc migrate`")
+    leaf = x509.load_pem_x509_certificate(key.certificate.encode())
+    if not certificates.is_signed_by(leaf, ca):
+        return say("the signing key was not signed by this CA: put the CA's files back, or rotate the key")
+    if certificates.key_id(leaf.public_key()) != key.key_id:
+        return say("the key id is not the libtrust id of the certificate: run `authsvc migrate`")
+    return ""
+
+
 def find_newest(session: Session) -> SigningKey | None:
     """The key that signs."""
     return session.scalar(select(SigningKey).order_by(SigningKey.id.desc()).limit(1))
@@ -144,8 +184,12 @@ def is_due(key: SigningKey | None, now: int) -> bool:
     return key is None or key.ends_at - now < RENEW_SECONDS
 
 
-def add(session: Session, actor: Actor, ca: Pair, sealer: Sealer, now: int) -> SigningKey:
-    """Make a key that signs from now on. Tokens already signed carry their own certificate and stay good."""
+def add(session: Session, actor: Actor, ca: Pair, sealer: Sealer, now: int, detail: str = "") -> SigningKey:
+    """Make a key that signs from now on. Tokens already signed carry their own certificate and stay good.
+
+    Args:
+        detail: what the audit trail says beside it.
+    """
     require(actor, CREATE)
     leaf = certificates.make_leaf(ca, "authsvc token signing", now)
     key_id = certificates.key_id(leaf.key.public_key())
@@ -157,7 +201,7 @@ def add(session: Session, actor: Actor, ca: Pair, sealer: Sealer, now: int) -> S
         ends_at=certificates.ends_at(leaf.certificate),
     )
     session.add(key)
-    audit.record(session, actor, "signing-key.add", key_id, now)
+    audit.record(session, actor, "signing-key.add", key_id, now, detail=detail)
     return key
 
 

@@ -33,6 +33,9 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+"""The limits by which latencies are counted."""
+
 TOKEN_REQUESTS = Counter(
     "authsvc_token_requests",
     "Requests to the token endpoint by how they ended, kind of credential and, once proved, source of identity.",
@@ -43,7 +46,7 @@ TOKEN_SECONDS = Histogram(
     "authsvc_token_request_duration_seconds",
     "Time from a request to the token endpoint until its answer.",
     ["outcome"],
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+    buckets=SECONDS,
     registry=REGISTRY,
 )
 REFRESH_TOKENS = Counter(

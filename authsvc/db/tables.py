@@ -379,3 +379,34 @@ class Setting(Base):
     value: Mapped[str] = mapped_column(Text)
     changed_at: Mapped[int] = mapped_column(BigInteger)
     changed_by: Mapped[str] = mapped_column(String(255))
+
+
+class KeyRotation(Base):
+    """A wish of somebody that a new key signs. `done_at` and `key_id` are set when one does.
+
+    `trouble` says why the worker could not make it yet.
+    """
+
+    __tablename__ = "key_rotations"
+    __table_args__ = (Index(None, "done_at"), _MARIADB)
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    asked_by: Mapped[str] = mapped_column(String(255))
+    asked_at: Mapped[int] = mapped_column(BigInteger)
+    done_at: Mapped[int | None] = mapped_column(BigInteger)
+    key_id: Mapped[str] = mapped_column(String(64), default="")
+    trouble: Mapped[str] = mapped_column(Text, default="")
+
+
+class TokenMinute(Base):
+    """How many requests for tokens ended in one way within one minute (UTC seconds at its begin) and one time.
+
+    `bucket` is the place of that time among the limits in core/minutes.py.
+    """
+
+    __tablename__ = "token_minutes"
+
+    minute: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    outcome: Mapped[str] = mapped_column(String(16), primary_key=True)
+    bucket: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    requests: Mapped[int] = mapped_column(Integer)

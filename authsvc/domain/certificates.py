@@ -23,6 +23,8 @@ DAY = 86_400
 CA_LIFETIME = 20 * 365 * DAY
 LEAF_LIFETIME = 90 * DAY
 TLS_LIFETIME = 825 * DAY
+WARN_BEFORE = 14 * DAY
+"""Seconds before the end of a certificate from which on people are warned."""
 BACKDATED = 15 * 60
 """Seconds before `now` at which a certificate begins: a registry allows no leeway on these dates."""
 

@@ -9,13 +9,15 @@ from urllib.parse import urlsplit
 from huey import Huey, RedisHuey, SqliteHuey, crontab
 
 from authsvc import services
-from authsvc.core import directories, events, health, robots, sessions, setup, throttle
+from authsvc.core import directories, events, health, minutes, robots, rotations, sessions, setup, throttle
 from authsvc.core.rights import system
-from authsvc.errors import Conflict, Unavailable
+from authsvc.errors import Conflict, Misconfigured, Unavailable
 from authsvc.services import Live, Services
 from authsvc.settings import Settings
 
 ACTOR = system("worker")
+ASK_SECONDS = 1
+"""How often an embedded queue is looked into at least; Redis says by itself when there is something."""
 log = logging.getLogger(__name__)
 
 
@@ -34,6 +36,14 @@ def make_queue(settings: Settings) -> Huey:
     return SqliteHuey("authsvc", filename=str(settings.paths.jobs))
 
 
+def ends(queue: Huey) -> None:
+    """Close the connections of a queue that is no longer used."""
+    if isinstance(queue, RedisHuey):
+        queue.storage.pool.disconnect()
+    else:
+        queue.storage.close()
+
+
 def register(queue: Huey, newest: Callable[[], Services]) -> None:
     """Say what runs when.
 
@@ -41,6 +51,7 @@ def register(queue: Huey, newest: Callable[[], Services]) -> None:
         newest: the services after the settings of that moment, asked before each job.
     """
     queue.periodic_task(crontab(minute="*"), name="beat")(lambda: beat_once(newest()))
+    queue.periodic_task(crontab(minute="*"), name="rotate")(lambda: rotate_once(newest()))
     queue.periodic_task(crontab(minute="17"), name="renew")(lambda: renew_once(newest()))
     queue.periodic_task(lambda moment: _is_sync_due(newest(), moment), name="sync")(lambda: sync_once(newest()))
 
@@ -50,6 +61,17 @@ def beat_once(built: Services) -> None:
     built.retried(lambda session: health.beat(session, health.WORKER, int(time.time())))
 
 
+def rotate_once(built: Services) -> None:
+    """Make the signing key that somebody asked for. Told at once when they do, and looked for every minute."""
+    try:
+        made = rotations.fulfil(built.settings, built.engine, ACTOR, int(time.time()))
+    except Misconfigured as exc:
+        log.error("the signing key was not rotated: %s", exc)  # noqa: TRY400 (a person's mistake, not ours)
+        return
+    if made:
+        log.info("%s signs from now on", made)
+
+
 def renew_once(built: Services) -> None:
     """Renew the signing key when it ends soon, announce robots that do, and drop what is old."""
     now = int(time.time())
@@ -57,6 +79,7 @@ def renew_once(built: Services) -> None:
         log.info("made a new signing key")
     throttle.purge(built.engine, now)
     built.retried(lambda session: events.purge(session, now))
+    built.retried(lambda session: minutes.purge(session, now))
     built.retried(lambda session: sessions.purge(session, built.settings.session, now))
     announced = built.retried(
         lambda session: robots.announce_expiring(session, ACTOR, built.settings.robot_warning_days, now)
@@ -98,4 +121,5 @@ def run(settings: Settings) -> None:
     register(queue, live.newest)
     beat_once(built)
     renew_once(built)
-    queue.create_consumer(workers=1, periodic=True, check_worker_health=True).run()
+    rotate_once(built)
+    queue.create_consumer(workers=1, periodic=True, check_worker_health=True, max_delay=ASK_SECONDS).run()

@@ -25,7 +25,6 @@ from authsvc.stack import places
 
 MAX_CLOCK_DIFFERENCE = 20
 """Seconds. A registry forgives 60, so this warns while everything still works."""
-WARN_BEFORE = 14 * certificates.DAY
 PROBE = "authsvc-doctor/probe"
 
 
@@ -95,15 +94,12 @@ def _signing_key(services: Services, now: int) -> Iterator[Finding]:
     try:
         with services.reading() as session:
             row = keys.get_newest(session)
-        leaf = x509.load_pem_x509_certificate(row.certificate.encode())
         ca = x509.load_pem_x509_certificate(paths.ca_certificate.read_bytes())
     except (Misconfigured, OSError, ValueError) as exc:
         yield _wrong("signing key", str(exc))
         return
-    if not certificates.is_signed_by(leaf, ca):
-        yield _wrong("signing key", f"was not signed by {paths.ca_certificate}: put that file back")
-    elif certificates.key_id(leaf.public_key()) != row.key_id:
-        yield _wrong("key id", "is not the libtrust id of the certificate: run `authsvc migrate`")
+    if fault := keys.find_fault(row, ca):
+        yield _wrong("signing key", fault)
     else:
         yield _ok("key id", row.key_id)
         renewal = "is the worker running, which renews it? `authsvc key rotate` does, too"
@@ -136,7 +132,7 @@ def _end(check: str, ends_at: int, now: int, remedy: str) -> Finding:
     day = datetime.fromtimestamp(ends_at, UTC).date().isoformat()
     if ends_at <= now:
         return _wrong(check, f"has ended on {day}: {remedy}")
-    if ends_at - now < WARN_BEFORE:
+    if ends_at - now < certificates.WARN_BEFORE:
         return _warn(check, f"ends on {day}: {remedy}")
     return _ok(check, f"good until {day}")
 

@@ -4,6 +4,7 @@ Nothing here holds a secret or what was asked for.
 """
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from flask import Blueprint, Response, g, request
@@ -13,6 +14,7 @@ from authsvc.core.login import Credentials
 from authsvc.core.metrics import Outcome
 from authsvc.core.tokens import Grant
 from authsvc.domain.permissions import Credential
+from authsvc.errors import AppError
 from authsvc.web.request import services
 
 MAX_NAME = 64
@@ -82,6 +84,8 @@ def _start() -> None:
 def _count(response: Response) -> Response:
     attempt = current()
     if attempt is not None:
-        seconds = time.perf_counter() - attempt.started
-        metrics.count_token(outcome(response.status_code), attempt.kind, attempt.source, seconds)
+        seconds, ended = time.perf_counter() - attempt.started, outcome(response.status_code)
+        metrics.count_token(ended, attempt.kind, attempt.source, seconds)
+        with suppress(AppError):  # whoever asks while nothing is known yet is told so, and counted there alone
+            services().minutes.count(ended, seconds, int(time.time()))
     return response

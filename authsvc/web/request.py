@@ -4,6 +4,7 @@ import base64
 import binascii
 import re
 import time
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from flask import current_app, request
@@ -41,6 +42,22 @@ def services() -> Services:
         Unavailable: they were never read, because the database does not answer.
     """
     return process().current()
+
+
+class Producer(Protocol):
+    """The queue as web has it (jobs/producer.py)."""
+
+    def tell(self, job: str) -> None:
+        """Let the worker do a job now."""
+
+    def length(self) -> int:
+        """How many jobs wait. Raises Unavailable."""
+
+
+def producer() -> Producer:
+    """What tells the worker that there is something to do."""
+    found: Producer = current_app.extensions["producer"]
+    return found
 
 
 def request_id() -> str:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,7 +15,7 @@ import pytest
 from authsvc.domain.permissions import Role
 from tests import behaviour
 from tests.behaviour import checked
-from tests.e2e import native
+from tests.e2e import native, walk
 from tests.e2e.native import Hasty, Native
 from tests.e2e.protocol import ask, by_table, client, granted, password, pull
 from tests.e2e.servers import until
@@ -147,6 +148,31 @@ def test_the_list_shows_each_key_and_which_one_signs(site: Native) -> None:
     assert [row["key_id"] for row in rows if row["signs"]] == [new]
     assert rows[0]["key_id"] == new
     assert len(rows) >= 2
+
+
+def test_a_key_that_an_administrator_asks_for_on_the_site_signs_and_the_registry_takes_it(site: Native) -> None:
+    with client(site) as browser:
+        _send(browser, "/login", "/login", name="admin", password=walk.administrators_password(site))
+        asked = _send(browser, "/admin/keys", "/admin/keys/rotate")
+        assert asked.status_code == 303, asked.text
+        until(lambda: "Done at" in browser.get("/admin/keys").text, "the worker's key")
+        page = browser.get("/admin/keys").text
+    (new,) = re.findall(r"Done at[^<]*<code>([^<]+)</code>", page)
+    assert _first_key(site) == new
+    _signs_everywhere(site, new)
+    answer = ask(site, "repository:acme/none:pull", password("bob"))
+    assert _kid(answer) == new
+    assert pull(site, answer.json()["token"], "acme/none") == 404
+
+
+def _send(browser: httpx.Client, page: str, target: str, **form: str) -> httpx.Response:
+    """Fill in a form of a page."""
+    (token, *_) = re.findall(r'name="csrf_token" value="([^"]+)"', browser.get(page).text)
+    return browser.post(target, data={"csrf_token": token} | form)
+
+
+def _first_key(site: Native) -> str:
+    return str(json.loads(site.authsvc("key", "list", "--json").stdout)[0]["key_id"])
 
 
 def _signs_everywhere(site: Native, kid: str) -> None:

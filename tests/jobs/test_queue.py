@@ -107,11 +107,11 @@ def test_the_password_of_the_queue_may_stand_in_its_url(home):
 
 
 def test_what_runs_by_itself_is_registered(registered):
-    assert set(registered) == {"beat", "renew", "sync"}
+    assert set(registered) == {"beat", "renew", "rotate", "sync"}
 
 
 @pytest.mark.parametrize(
-    ("name", "minute", "due"), [("beat", 0, True), ("beat", 59, True), ("renew", 17, True), ("renew", 18, False)]
+    ("name", "minute", "due"), [("beat", 0, True), ("rotate", 59, True), ("renew", 17, True), ("renew", 18, False)]
 )
 def test_it_runs_when_it_should(registered, name, minute, due):
     assert registered[name].validate_datetime(datetime(2027, 1, 1, 12, minute)) is due  # noqa: DTZ001 (huey's are naive)

@@ -41,6 +41,8 @@ ROUTES = {
     "health.live": "everybody",
     "health.ping": "everybody",
     "health.ready": "everybody",
+    "keys.index": "signing-key:list",
+    "keys.rotate": "signing-key:create!",
     "log.export": "audit-log:list",
     "log.index": "audit-log:list",
     "log.verify": "audit-log:list",
