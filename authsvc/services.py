@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What doors need: the settings, units of work, logins, tokens, the registry, directories by their name.
+    """What doors need: the settings, units of work, logins, tokens, the registry, sources by their name.
 
     `minutes` counts requests for tokens. `basis` is what settings are changed on. `site_key` signs the site's cookie,
     in every process alike. `events_secret` is what a registry shows with its notifications; while it is empty none are
@@ -58,6 +58,7 @@ class Services:
     basis: Basis
     site_key: bytes = field(repr=False)
     events_secret: str = field(repr=False)
+    sources: Mapping[str, PasswordBackend] = field(default_factory=dict)
     directories: Mapping[str, Directory] = field(default_factory=dict)
 
     def current(self) -> "Services":
@@ -235,6 +236,7 @@ def build(settings: Settings, shared: Shared | None = None, engine: Engine | Non
         basis=basis,
         site_key=sealer.derive("site"),
         events_secret=_events_secret(settings),
+        sources=sources,
         directories=_directories_of(sources, settings),
     )
 

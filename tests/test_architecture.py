@@ -10,7 +10,7 @@ import authsvc
 
 SOURCE = Path(authsvc.__file__).parent
 TESTS = Path(__file__).parent
-MIRRORED = ("domain", "core", "identity", "web", "jobs", "registry", "db", "cli")
+MIRRORED = ("domain", "core", "identity", "web", "web/admin", "jobs", "registry", "db", "cli")
 MODULES = [
     path.relative_to(SOURCE)
     for folder in MIRRORED

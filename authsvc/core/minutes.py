@@ -14,16 +14,16 @@ from dataclasses import dataclass, field
 from sqlalchemy import Engine, select, update
 from sqlalchemy import delete as sql_delete
 
+from authsvc.core import health
 from authsvc.core.metrics import SECONDS, Outcome
 from authsvc.core.rights import require
 from authsvc.db.engine import Session, retried
 from authsvc.db.ensure import ensure
 from authsvc.db.tables import TokenMinute
-from authsvc.domain.permissions import Actor, Right
+from authsvc.domain.permissions import Actor
 from authsvc.errors import AppError
 
 log = logging.getLogger(__name__)
-READ = Right("configuration", "read")
 MINUTE, KEPT_SECONDS = 60, 86_400
 FLUSH_SECONDS = 15
 SHOWN = 60
@@ -99,7 +99,7 @@ class Minute:
 
 def last_hour(session: Session, actor: Actor, now: int) -> Sequence[Minute]:
     """The last sixty minutes, the one that has begun as the last."""
-    require(actor, READ)
+    require(actor, health.READ)
     newest = now - now % MINUTE
     starts = range(newest - (SHOWN - 1) * MINUTE, newest + 1, MINUTE)
     found: dict[int, list[TokenMinute]] = {}

@@ -119,3 +119,11 @@ class Directory(Protocol):
         Raises:
             Unavailable: the source cannot say of each.
         """
+
+
+@runtime_checkable
+class Resting(Protocol):
+    """A source that is left alone for a while when it does not answer."""
+
+    def is_away(self) -> bool:
+        """Whether this process leaves it alone now. Asks nobody."""

@@ -104,6 +104,10 @@ class LdapBackend:
                 )
             return self._describe(people[0], self._ask(deadline)) if people else None
 
+    def is_away(self) -> bool:
+        """See `Resting.is_away`."""
+        return self.pool.is_away()
+
     def close(self) -> None:
         """Hang up what is kept for the next login."""
         self.pool.close()

@@ -170,6 +170,10 @@ class Pool:
             servers.all_failed()
         raise self._away()
 
+    def is_away(self) -> bool:
+        """Whether it did not answer a moment ago, so that nobody waits for it now."""
+        return self._servers.are_closed()
+
     def _away(self) -> Unavailable:
         return Unavailable(say("the directory %(name)s does not answer; try again in a moment", name=self.name))
 

@@ -23,6 +23,7 @@ ROUTES = {
     "account.end_session": "session:delete",
     "account.revoke_token": "access-token:delete",
     "account.show": "profile:read",
+    "admin_health.show": "configuration:read",
     "admin_sessions.end": "user:update",
     "admin_sessions.end_all": "user:update!",
     "admin_sessions.end_user": "user:update",
