@@ -11,7 +11,7 @@ Menu = Sequence[tuple[object, str, str]]
 MAIN: Menu = (
     (lazy_gettext("Projects"), "/projects", "projects.index"),
     (lazy_gettext("Who may"), "/explain", "explain.show"),
-    (lazy_gettext("Administration"), "/admin", "users.index"),
+    (lazy_gettext("Administration"), "/admin/users", "users.index"),
 )
 PROJECT: Menu = (
     (lazy_gettext("Overview"), "", "projects.show"),
