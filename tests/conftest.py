@@ -201,8 +201,10 @@ def no_database() -> Engine:
 
 
 @pytest.fixture
-def session(engine: Engine) -> Iterator[Session]:
-    """A unit of work."""
+def session(request: pytest.FixtureRequest, engine: Engine) -> Iterator[Session]:
+    """A unit of work, in which nobody else writes: what a test has in the database is there before it begins."""
+    if "cast" in request.fixturenames:
+        request.getfixturevalue("cast")
     with transaction(engine) as opened:
         yield opened
 

@@ -41,6 +41,7 @@ UNGUARDED = {
     "onboarding.refresh": "the same",
     "projects.get_visible": "is a guard, too: what an actor may know of",
     "projects.list_page": "has what an actor may know of, and nothing else",
+    "previews.of_member": "is let in as the change itself is, by members.require_set and require_remove",
     "refresh_tokens.add": "belongs to a login that was just proved",
     "refresh_tokens.replace": "belongs to a refresh that was just proved",
     "refresh_tokens.revoke_family": "answers a token that came back after its end, whoever shows it",

@@ -19,11 +19,11 @@ bp = Blueprint("log", __name__, url_prefix="/admin/log")
 of_project = Blueprint("project_log", __name__, url_prefix="/projects/<project>/log")
 PAGE, PAGE_OF_PROJECT = "log/list.html", "log/project.html"
 DAY = 86_400
-KINDS = (
-    "access-token", "group", "login", "member", "project", "refresh-token", "robot", "role", "session", "setting",
-    "signing-key", "user",
-)  # fmt: skip
-"""What actions begin with; any other may be typed, too."""
+ACTIONS_OF_PROJECT = (
+    *("member.remove", "member.set", "project.add", "project.delete", "project.set"),
+    *("robot.add", "robot.delete", "robot.secret", "robot.set", "robot.trust.add", "robot.trust.remove"),
+)
+"""What a project's log may tell of."""
 
 
 @bp.get("")
@@ -31,13 +31,13 @@ KINDS = (
 def index() -> ResponseReturnValue:
     """What was done, newest first."""
     me = visitor.required().actor
-    try:
-        wanted = _wanted()
-    except Invalid as exc:
-        return errors.on_form(exc, PAGE, kinds=KINDS)
     with services().reading() as unit:
-        found = audit.list_page(unit, me, wanted, before=_row("before"), after=_row("after"))
-    return render_template(PAGE, found=found, kinds=KINDS)
+        known = audit.list_actions(unit, me)
+        try:
+            found = audit.list_page(unit, me, _wanted(), before=_row("before"), after=_row("after"))
+        except Invalid as exc:
+            return errors.on_form(exc, PAGE, known=known)
+    return render_template(PAGE, found=found, known=known)
 
 
 @bp.get("/export")
@@ -54,22 +54,22 @@ def verify() -> str:
     me = visitor.required().actor
     with services().reading() as unit:
         verified = audit.verify(unit, me)
-        found = audit.list_page(unit, me, AuditFilter())
-    return render_template(PAGE, found=found, kinds=KINDS, verified=verified)
+        found, known = audit.list_page(unit, me, AuditFilter()), audit.list_actions(unit, me)
+    return render_template(PAGE, found=found, known=known, verified=verified)
 
 
 @of_project.get("", endpoint="index")
 @needs(audit.LIST_IN_PROJECT)
 def index_of_project(project: str) -> ResponseReturnValue:  # noqa: ARG001 (see access.project)
     """What was done in a project, newest first."""
-    me, where, kinds = visitor.required().actor, access.project(), tuple(audit.OF_PROJECT)
+    me, where, known = visitor.required().actor, access.project(), ACTIONS_OF_PROJECT
     try:
         wanted = _wanted()
     except Invalid as exc:
-        return errors.on_form(exc, PAGE_OF_PROJECT, project=where, kinds=kinds)
+        return errors.on_form(exc, PAGE_OF_PROJECT, project=where, known=known)
     with services().reading() as unit:
         found = audit.list_of_project(unit, me, where, wanted, before=_row("before"), after=_row("after"))
-    return render_template(PAGE_OF_PROJECT, project=where, found=found, kinds=kinds)
+    return render_template(PAGE_OF_PROJECT, project=where, found=found, known=known)
 
 
 @of_project.get("/export", endpoint="export")
