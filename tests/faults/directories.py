@@ -78,23 +78,23 @@ def served(directory: Path, count: int) -> Iterator[tuple[World, list[Server]]]:
         assert log_in(there, EMPLOYEE) == "200"
         there.authsvc("member", "set", "acme", EMPLOYEE, "guest")
         names = [f"newcomer{number}" for number in range(NEWCOMERS)]
-        _fill_pools(there)
+        _log_in_together(there)
         there.cast = replace(there.cast, employee=(EMPLOYEE, PASSWORD), newcomers=names)
         yield there, made
 
 
 def _people() -> Iterator[str]:
-    kinds = {"newcomer": NEWCOMERS, "early": PROBES, "probe": PROBES, "first": LOGINS, "second": LOGINS}
+    kinds = {"newcomer": NEWCOMERS, "early": CLIENTS * 2, "probe": PROBES, "first": LOGINS, "second": LOGINS}
     names = [EMPLOYEE, *(f"{kind}{number}" for kind, count in kinds.items() for number in range(count))]
     yield from seed_slapd.frame()
     # The ids are given, since a person is the same on every server.
     yield from (seed_slapd.person(name, entryUUID=str(uuid.uuid5(uuid.NAMESPACE_X500, name))) for name in names)
 
 
-def _fill_pools(there: World) -> None:
-    """Let as many log in at once as ever will: the connections that are kept then are no leak."""
+def _log_in_together(there: World) -> None:
+    """Let as many log in at once as ever will; those connections that are kept afterwards are no leak."""
     with ThreadPoolExecutor(CLIENTS) as pool:
-        assert set(pool.map(lambda number: log_in(there, f"early{number}"), range(PROBES))) == {"200"}
+        assert set(pool.map(lambda number: log_in(there, f"early{number}"), range(CLIENTS * 2))) == {"200"}
 
 
 def log_in(there: World, name: str, client: httpx.Client | None = None) -> str:
@@ -219,6 +219,7 @@ def _returned(there: World, preferred: Server, begin: int) -> None:
     workers = len(there.web) - 1
 
     def came_back() -> bool:
+        _log_in_together(there)  # so that each process has somebody to ask it for
         return _log(there).read_bytes()[begin:].decode().count(line) >= workers
 
     servers.until(came_back, "the way back to the preferred server", seconds=2 * COOLDOWN)
