@@ -54,8 +54,8 @@ def test_every_mistake_is_told_at_once(load):
     found = mistakes(load, "prot = 1\n[token]\nlifetime = 5\n[nonsense]\nx = 1", PORT="http", TOKEN__PROOF_TTL="soon")
     assert found == [
         "port: a whole number",
-        "token.lifetime: Input should be greater than or equal to 60",
-        "token.proof_ttl: Input should be a valid integer, unable to parse string as an integer",
+        "token.lifetime: 60 or more",
+        "token.proof_ttl: a whole number",
         "prot: unknown setting",
         "nonsense: unknown setting",
     ]
