@@ -13,7 +13,7 @@ TEST_PACKAGES := $(RUN_PACKAGES) mariadb-server redis-server skopeo podman build
 BENCH_PACKAGES := $(TEST_PACKAGES) wrk
 FAULT_PACKAGES := $(TEST_PACKAGES) haproxy iproute2
 
-.PHONY: run packages test-packages bench-packages fault-packages check messages test fuzz bench profile faults clean
+.PHONY: run packages test-packages bench-packages fault-packages check messages test fuzz bench profile faults screenshots clean
 .ONESHELL:
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -86,6 +86,10 @@ FUZZ_SECONDS ?= 600
 fuzz: $(VENV)/.dev-stamp
 	$(BIN)/pip install --quiet --disable-pip-version-check 'atheris>=2.3,<4'
 	$(BIN)/python -m tests.fuzz.token_endpoint -max_total_time=$(FUZZ_SECONDS)
+
+# Every page of the site in pictures (build/screenshots), and those of README (tests/e2e/pictures).
+screenshots: test-packages $(VENV)/.dev-stamp
+	$(BIN)/python -m tests.e2e.screenshots
 
 # How fast: tables here, JSON and a picture in build/bench. About thirteen minutes; leave the machine alone meanwhile.
 bench: bench-packages $(VENV)/.dev-stamp
