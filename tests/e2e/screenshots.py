@@ -6,6 +6,7 @@ tests/e2e/pictures.
 
 import itertools
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -73,6 +74,11 @@ def _use(site: Native, directory: Path) -> None:
     for name, _ in itertools.product(("bob", "charlie", "stranger"), range(3)):
         target = f"docker://{site.host}/acme/web"
         Skopeo(f"{name}:{PASSWORDS[name]}").copy(f"dir:{image}", target, check=False)
+    begin = int(time.time()) // 60 * 60
+    for ago, (outcome, bucket) in itertools.product(range(1, 60), (("granted", 1), ("granted", 3), ("refused", 2))):
+        requests = (40 if outcome == "granted" else 3) + ago * 37 % 23
+        row = (begin - ago * 60, outcome, bucket, requests)
+        site.sql("INSERT INTO token_minutes (minute, outcome, bucket, requests) VALUES (?, ?, ?, ?)", *row)
 
 
 def _every_page(browser: Browser, site: Native, locale: str, width: int, scheme: str) -> int:
