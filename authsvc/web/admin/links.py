@@ -1,4 +1,4 @@
-"""Where the pages are of those whom the audit log names. "" where there is none, or none for this visitor."""
+"""Where the pages are of those whom other pages name. "" where there is none, or none for this visitor."""
 
 from collections.abc import Callable, Mapping
 
@@ -14,7 +14,9 @@ _NOBODY = {Credential.ANONYMOUS, Credential.CONSOLE, Credential.SYSTEM}
 
 def register(app: Flask) -> None:
     """Give the templates of `app` these addresses."""
-    app.jinja_env.globals.update(link_of_user=user, link_of_actor=of_actor, link_of_object=of_object)
+    app.jinja_env.globals.update(
+        link_of_user=user, link_of_group=group, link_of_actor=of_actor, link_of_object=of_object
+    )
 
 
 def of_actor(event: AuditEvent) -> str:
@@ -35,14 +37,15 @@ def user(name: str) -> str:
     return url_for("users.show", name=name) if names.is_user(name) and may("users.show") else ""
 
 
-def _group(name: str) -> str:
+def group(name: str) -> str:
+    """The list of groups with this one in it: a name alone does not say its number."""
     return url_for("groups.index", text=name) if may("groups.index") else ""
 
 
 def _of_group(target: str) -> str:
     """`builders`, or `builders/alice`; a group's name may have a slash in it, a user's has none."""
-    group, _, name = target.rpartition("/")
-    return _group(group if group and names.is_user(name) else target)
+    begin, _, name = target.rpartition("/")
+    return group(begin if begin and names.is_user(name) else target)
 
 
 def _project(endpoint: str, name: str) -> str:

@@ -129,3 +129,9 @@ def test_a_member_without_the_right_is_refused(bobs, held):
 
 def test_a_role_of_another_project_is_not_found(alices):
     assert alices.get(f"{ADD}/edit?kind=person&name=root&pattern=").status_code == 404
+
+
+def test_a_member_leads_to_their_page_for_whoever_may_see_it(alices, other_browser):
+    other_browser.log_in("root")
+    link = '<a href="/admin/users/bob">bob</a>'
+    assert (link in other_browser.get(ADD).text, link in alices.get(ADD).text) == (True, False)
