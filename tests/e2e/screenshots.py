@@ -42,13 +42,16 @@ def make_a_robot(page: Page) -> None:
 
 
 README: Mapping[str, Callable[[Page], object]] = {
-    "new-project": lambda page: (page.goto("/projects/new"), page.fill("#project", "acme")),
+    "new-project": lambda page: (page.goto("/projects/-/new"), page.fill("#project", "acme")),
     "give-a-role": give_a_role,
     "make-a-robot": make_a_robot,
     "why-refused": lambda page: page.goto("/explain?user=charlie&action=push&repository=acme/web"),
     "rotate-the-key": lambda page: page.goto("/admin/keys"),
     "roles": lambda page: page.goto("/admin/roles"),
-    "health": lambda page: (page.goto("/admin/health"), page.locator("h2").first.evaluate("one => one.scrollIntoView()")),
+    "health": lambda page: (
+        page.goto("/admin/health"),
+        page.locator("h2").first.evaluate("one => one.scrollIntoView()"),
+    ),
 }
 """What README shows, each with how a browser gets there."""
 

@@ -31,14 +31,14 @@ def index() -> str:
     return render_template(LIST, asked=asked, found=found, kind=kind)
 
 
-@bp.get("/new")
+@bp.get("/-/new")
 @needs(projects.CREATE)
 def new() -> str:
-    """The form of a new project."""
+    """The form of a new project. No project can be named `-`, while one may well be named `new`."""
     return render_template(NEW, given={})
 
 
-@bp.post("/new")
+@bp.post("/-/new")
 @needs(projects.CREATE)
 def add() -> ResponseReturnValue:
     """Make a project."""
