@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, current_app, g, redirect, render_template, request
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext
 
 from authsvc.core import rights
 from authsvc.core.login import Credentials
@@ -150,12 +151,14 @@ def _prove() -> ResponseReturnValue | None:
     if request.method == "POST" and PASSWORD in request.form:
         shown = Credentials(visit.actor.name, request.form[PASSWORD])
         try:
-            services().callers.person(shown, origin(), int(time.time()))
+            account = services().callers.person(shown, origin(), int(time.time()))
         except AppError as exc:
             error = errors.sentence(exc)
         else:
-            visitor.prove()
-            return None
+            if account.name == visit.actor.name:
+                visitor.prove()
+                return None
+            error = gettext("this is the password of another account")
     is_form = request.method == "POST"
     page = render_template(
         "confirm.html",
