@@ -30,7 +30,7 @@ from authsvc.domain.permissions import (
     decide,
     sight,
 )
-from authsvc.errors import AlreadyExists, Forbidden, Invalid, NotFound
+from authsvc.errors import AlreadyExists, Forbidden, Invalid, NotFound, say
 
 CREATE, LIST = Right("robot", "create"), Right("robot", "list")
 UPDATE, DELETE = Right("robot", "update"), Right("robot", "delete")
@@ -133,7 +133,7 @@ def add(session: Session, actor: Actor, command: AddRobot, now: int) -> Made:
     try:
         session.flush()
     except IntegrityError as exc:
-        raise AlreadyExists(f"there is a robot {robot.name} already") from exc
+        raise AlreadyExists(say("there is a robot %(name)s already", name=robot.name)) from exc
     _set_permissions(session, actor, robot, command.permissions)
     audit.record(session, actor, "robot.add", robot.name, now, detail=_summary(command.permissions))
     return Made(robot, secret)
@@ -147,7 +147,7 @@ def get(session: Session, name: str) -> Robot:
     """
     robot = session.scalar(select(Robot).where(Robot.name == name))
     if robot is None:
-        raise NotFound(f"there is no robot {name}")
+        raise NotFound(say("there is no robot %(name)s", name=name))
     return robot
 
 
@@ -160,7 +160,7 @@ def get_visible(session: Session, actor: Actor, name: str) -> Robot:
     robot = get(session, name)
     project = project_of(session, robot)
     if project is not None and not sight(actor).includes(project):
-        raise NotFound(f"there is no robot {name}")
+        raise NotFound(say("there is no robot %(name)s", name=name))
     return robot
 
 
@@ -290,7 +290,13 @@ def parse_permission(text: str) -> Permission:
     resource, _, actions = rest.partition(":")
     rights = frozenset(Right(resource, action) for action in actions.split(",") if action)
     if not where or not rights:
-        raise Invalid({"permission": f"{text!r} is not PLACE:RESOURCE:ACTION,ACTION with a project, * or / as PLACE"})
+        raise Invalid(
+            {
+                "permission": say(
+                    "%(text)s is not PLACE:RESOURCE:ACTION,ACTION with a project, * or / as PLACE", text=repr(text)
+                )
+            }
+        )
     reach = {"/": Reach.SYSTEM, "*": Reach.ALL}.get(where, Reach.PROJECT)
     permission = Permission(reach, rights, where if reach is Reach.PROJECT else "")
     _check(permission)
@@ -301,19 +307,19 @@ def _check(permission: Permission) -> None:
     known = ROBOT_SYSTEM if permission.reach is Reach.SYSTEM else ROBOT_PROJECT
     unknown = sorted(map(str, permission.rights - known))
     if unknown:
-        raise Invalid({"permission": f"a robot cannot be given {', '.join(unknown)}"})
+        raise Invalid({"permission": say("a robot cannot be given %(rights)s", rights=", ".join(unknown))})
 
 
 def _set_permissions(session: Session, actor: Actor, robot: Robot, wanted: Iterable[Permission]) -> None:
     given = list(wanted)
     if not given:
-        raise Invalid({"permission": "a robot without any right is good for nothing"})
+        raise Invalid({"permission": say("a robot without any right is good for nothing")})
     for permission in given:
         _check(permission)
         is_one = permission.reach is Reach.PROJECT
         project = projects.get_visible(session, actor, permission.project) if is_one else None
         if robot.project_id is not None and (project is None or project.id != robot.project_id):
-            raise Invalid({"permission": "a project's robot can have rights in that project only"})
+            raise Invalid({"permission": say("a project's robot can have rights in that project only")})
         _keep_to_own_rights(actor, permission, project)
         # A registry asks for pull and push together, so in a project's robot push brings pull, as in Harbor.
         implied = {PULL} if robot.project_id is not None and PUSH in permission.rights else set()
@@ -341,7 +347,7 @@ def _require_own(actor: Actor, right: Right, project: permissions.Project | None
     else:
         allowed = actor.system is Role.SYSTEM_ADMIN and actor.via is not Credential.ROBOT
     if not allowed:
-        raise Forbidden(f"{actor.name} cannot give {right}, not having it")
+        raise Forbidden(say("%(name)s cannot give %(right)s, not having it", name=actor.name, right=str(right)))
 
 
 def require_as_strong(session: Session, actor: Actor, robot: Robot) -> None:
@@ -425,13 +431,13 @@ def _issuers_by_robot(session: Session, robots: Sequence[int]) -> dict[int, set[
 
 def _full_name(name: str, project: str) -> str:
     if not _NAME.fullmatch(name) or len(name) > 100:
-        raise Invalid({"name": "a robot's name is a-z 0-9 with single . _ - between them"})
+        raise Invalid({"name": say("a robot's name is a-z 0-9 with single . _ - between them")})
     return f"{project}+{name}" if project else name
 
 
 def _days(days: int) -> int:
     if days != FOREVER and not 0 < days <= MAX_DAYS:
-        raise Invalid({"days": "a number of days, or -1 for ever"})
+        raise Invalid({"days": say("a number of days, or -1 for ever")})
     return days
 
 

@@ -9,7 +9,7 @@ from authsvc.core.metrics import Outcome
 from authsvc.core.minutes import Minute
 
 WIDTH, HEIGHT = 720, 200
-LEFT, RIGHT, TOP, BOTTOM = 52, 8, 8, 24
+LEFT, RIGHT, TOP, BOTTOM = 66, 8, 8, 24
 _ROOM, _DEPTH = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 _STEPS = 4
 

@@ -6,7 +6,7 @@ from flask import Flask
 from flask_babel import gettext, lazy_gettext
 
 from authsvc.domain.effects import Held
-from authsvc.domain.permissions import DELETE, PULL, PUSH, Right, Role
+from authsvc.domain.permissions import DELETE, PULL, PUSH, ROLE_RIGHTS, Right, Role
 from authsvc.web.language import moment
 
 ROLES = {
@@ -121,7 +121,7 @@ def register(app: Flask) -> None:
         resource_name=resource_name,
         action_name=action_name,
         by_resource=by_resource,
-        every_right=every_right,
+        comparable=comparable,
     )
 
 
@@ -153,9 +153,10 @@ def by_resource(rights: Collection[Right]) -> Mapping[str, Sequence[Right]]:
     return found
 
 
-def every_right(given: Iterable[Collection[Right]]) -> frozenset[Right]:
-    """All rights that any of several has."""
-    return frozenset().union(*given)
+def comparable(given: Iterable[Collection[Right]]) -> frozenset[Right]:
+    """What there is to be had of the things that any of several roles has a right to."""
+    resources = {right.resource for rights in given for right in rights}
+    return frozenset(right for right in ROLE_RIGHTS if right.resource in resources)
 
 
 def _place(right: Right) -> tuple[int, int]:

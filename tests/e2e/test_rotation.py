@@ -151,8 +151,10 @@ def test_the_list_shows_each_key_and_which_one_signs(site: Native) -> None:
 
 
 def test_a_key_that_an_administrator_asks_for_on_the_site_signs_and_the_registry_takes_it(site: Native) -> None:
+    name, secret = walk.ADMINISTRATOR, walk.PASSWORD
+    site.authsvc("user", "add", name, "--admin", "--password-stdin", stdin=secret)
     with client(site) as browser:
-        _send(browser, "/login", "/login", name="admin", password=walk.administrators_password(site))
+        _send(browser, "/login", "/login", name=name, password=secret)
         asked = _send(browser, "/admin/keys", "/admin/keys/rotate")
         assert asked.status_code == 303, asked.text
         until(lambda: "Done at" in browser.get("/admin/keys").text, "the worker's key")

@@ -1,7 +1,17 @@
 import pytest
 
 from authsvc.domain.effects import Held
-from authsvc.domain.permissions import PROJECT, PROJECT_MATRIX, PULL, PUSH, Right, Role
+from authsvc.domain.permissions import (
+    PROJECT,
+    PROJECT_MATRIX,
+    PULL,
+    PUSH,
+    ROBOT_PROJECT,
+    ROBOT_SYSTEM,
+    ROLE_RIGHTS,
+    Right,
+    Role,
+)
 from authsvc.web import words
 
 
@@ -35,3 +45,34 @@ def test_rights_that_nobody_asks_about_are_counted():
 @pytest.mark.parametrize(("value", "text"), [(True, "true"), (5, "5"), (["a", "b"], "a, b"), ("x", "x")])
 def test_a_setting_is_written_as_it_is_typed(value, text):
     assert words.setting_in_text(value) == text
+
+
+@pytest.mark.parametrize("given", [ROLE_RIGHTS, ROBOT_PROJECT, ROBOT_SYSTEM], ids=["role", "robot", "system robot"])
+def test_what_can_be_given_has_words(given):
+    assert {right.resource for right in given} - set(words.RESOURCES) == set()
+    assert {right.action for right in given} - set(words.ACTIONS) == set()
+
+
+def test_what_people_ask_about_comes_first():
+    found = words.by_resource(PROJECT[Role.DEVELOPER])
+    assert list(found)[:3] == ["repository", "artifact", "tag"]
+    assert found["repository"][:2] == [PULL, PUSH]
+    assert sum(map(len, found.values())) == len(PROJECT[Role.DEVELOPER])
+
+
+@pytest.mark.parametrize(
+    ("rights", "said"),
+    [
+        ({PULL, PUSH}, "pull, push"),
+        ({PULL, Right("quota", "read")}, "pull, 1 more"),
+        ({Right("quota", "read")}, "1 more"),
+        (set(), ""),
+    ],
+)
+def test_rights_are_said_and_the_others_counted(rights, said):
+    assert words.all_in_words(rights) == said
+
+
+def test_roles_are_compared_by_all_that_can_be_done_with_what_they_touch():
+    compared = words.comparable([{PULL}, [Right("quota", "read")], ()])
+    assert compared == {right for right in ROLE_RIGHTS if right.resource in ("repository", "quota")}
