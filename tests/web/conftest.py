@@ -1,14 +1,16 @@
 """The application on SQLite, with the cast. What differs between databases is tested below `core`."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from authsvc.db.tables import AuditEvent
+from authsvc.db.tables import AuditEvent, Base
 from tests.conftest import free_port
 from tests.factories import PASSWORD
 
@@ -69,6 +71,23 @@ def refusals(built):
         with built.reading() as session:
             rows = session.scalars(select(AuditEvent).where(AuditEvent.result == "refused").order_by(AuditEvent.id))
             return [(row.actor, row.detail) for row in rows]
+
+    return read
+
+
+@pytest.fixture
+def stored(built) -> Callable[..., dict[str, Any]]:
+    """Every row of every table but those named, without the time at which a session was last seen."""
+
+    def read(*but: str) -> dict[str, Any]:
+        with built.reading() as unit:
+            return {
+                table.name: sorted(
+                    map(repr, unit.execute(select(*(one for one in table.columns if one.name != "last_seen_at"))))
+                )
+                for table in Base.metadata.sorted_tables
+                if table.name not in but
+            }
 
     return read
 
