@@ -23,7 +23,7 @@ from authsvc.web.forms import FIELD, local
 from authsvc.web.request import origin, services
 
 V = TypeVar("V", bound=Callable[..., object])
-PASSWORD = "confirm_password"
+PAGE, PASSWORD, BACK = "confirm.html", "confirm_password", "confirm_back"
 _ACCESS = "authsvc_access"
 
 
@@ -159,17 +159,29 @@ def _prove() -> ResponseReturnValue | None:
                 visitor.prove()
                 return None
             error = gettext("this is the password of another account")
+    if request.method != "POST" or PASSWORD not in request.form:
+        return render_template(PAGE, **_question())
+    shown = Credentials(visit.actor.name, request.form[PASSWORD])
+    try:
+        services().callers.person(shown, origin(), int(time.time()))
+    except AppError as exc:
+        return errors.on_form(exc, PAGE, **_question())
+    visitor.prove()
+    return None
+
+
+def _question() -> dict[str, object]:
+    """What the page shows. Where somebody came from goes with it: after a wrong password that is the page itself."""
     is_form = request.method == "POST"
-    page = render_template(
-        "confirm.html",
-        error=error,
-        action=request.path if is_form else "/confirm",
-        kept=_kept() if is_form else [("next", request.full_path.rstrip("?"))],
-        back=local(urlsplit(request.referrer or "").path) if is_form else request.path,
-        providers=services().redirects.labels(),
-        password=PASSWORD,
-    )
-    return page, 403 if error else 200
+    back = local(request.form.get(BACK) or urlsplit(request.referrer or "").path)
+    return {
+        "action": request.path if is_form else "/confirm",
+        "kept": [*(_kept() if is_form else [("next", request.full_path.rstrip("?"))]), (BACK, back)],
+        "back": back,
+        "target": back if is_form else request.path,
+        "providers": services().redirects.labels(),
+        "password": PASSWORD,
+    }
 
 
 def _kept() -> list[tuple[str, str]]:
@@ -177,5 +189,5 @@ def _kept() -> list[tuple[str, str]]:
     return [
         (name, value)
         for name, value in request.form.items(multi=True)
-        if name not in {FIELD, PASSWORD} and "password" not in name and "secret" not in name
+        if name not in {FIELD, PASSWORD, BACK} and "password" not in name and "secret" not in name
     ]

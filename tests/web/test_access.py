@@ -12,8 +12,8 @@ from authsvc.core import rights, sessions, users
 from authsvc.core.sessions import Begin
 from authsvc.domain.machine_secrets import Kind
 from authsvc.domain.permissions import ANONYMOUS, Actor, Credential, decide, sight
-from authsvc.web import access
-from tests.factories import basic, secret_of
+from authsvc.web import access, visitor
+from tests.factories import PASSWORD, basic, make_user, password_hash, secret_of
 
 # What each route asks for: `everybody`, or a right, `!` where the visitor must have been proved a moment ago.
 # A route that is missing here, or asks for something else, fails.
@@ -191,6 +191,14 @@ def ask(doors: Flask, endpoint: str, project: str, browser) -> str:
     return {200: "in", 403: "forbidden", 404: "missing"}.get(answer.status_code) or re.sub(r"\?.*", "", location)
 
 
+def ask_again(doors: Flask, endpoint: str, browser) -> bool:
+    """Whether a door asks for the password again."""
+    rule = next(rule for rule in doors.url_map.iter_rules() if rule.endpoint == endpoint)
+    with doors.test_request_context():
+        path = url_for(endpoint, **{name: "acme" if name == "project" else 1 for name in rule.arguments})
+    return asks(browser.get(path) if "GET" in rule.methods else browser.post(path))
+
+
 def expected(actor: Actor, endpoint: str, found: access.Access, where: object, *, in_project: bool) -> str:
     """What the rights table says of a route."""
     if in_project and (where is None or not sight(actor).includes(where)):
@@ -232,6 +240,118 @@ def test_nobody_in_particular_comes_in_where_the_rights_table_says(doors, built,
 def test_a_machines_secret_opens_no_page(doors, browser):
     secret = basic("robot$acme+ci", secret_of(Kind.ROBOT, "acme+ci"))
     assert doors.test_client().get("/account", headers=secret).location.startswith("/login")
+
+
+def age(browser) -> None:
+    """Let the last proof be as old as it can be, and no longer good."""
+    with browser.client.session_transaction() as cookie:
+        cookie["proved"] = _now() - visitor.FRESH_SECONDS
+
+
+def asks(answer) -> bool:
+    """Whether the password is asked for again."""
+    return f'name="{access.PASSWORD}"' in answer.text
+
+
+def test_what_is_grave_asks_for_the_password_when_the_last_proof_is_old(doors, browser, enter):
+    enter("root")
+    age(browser)
+    grave = {name for name in endpoints(doors) if access.of(doors, name).fresh}
+    found = {endpoint: ask_again(doors, endpoint, browser) for endpoint in endpoints(doors)}
+    assert {endpoint for endpoint, is_asked in found.items() if is_asked} == grave
+
+
+@pytest.fixture
+def stale(browser, request):
+    """The browser of the administrator, who was proved five minutes ago."""
+    browser.log_in("root")
+    browser.get("/account")
+    age(browser)
+    return browser
+
+
+NEW_USER = {"name": "dave", "email": "dave@example.com", "made": "on", "password": "a-secret-of-daves-9"}
+
+
+def test_what_was_typed_goes_on_with_the_password_but_for_secrets(stale):
+    asked = stale.post("/admin/users/-/new", **NEW_USER, right=["tag:list", "tag:create"])
+    kept = re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', asked.text.partition("<main")[2])
+    assert [field for field in kept if field[0] != "csrf_token"] == [
+        ("name", "dave"),
+        ("email", "dave@example.com"),
+        ("made", "on"),
+        ("right", "tag:list"),
+        ("right", "tag:create"),
+        ("confirm_back", "/"),
+    ]
+    assert "a-secret-of-daves-9" not in asked.text
+    made = stale.post("/admin/users/-/new", confirm_password=PASSWORD, **dict(kept))
+    assert 'id="made"' in made.text
+    assert not asks(stale.get("/admin/users/-/new"))
+
+
+def test_without_the_password_nothing_is_stored(stale, stored):
+    before = stored()
+    assert asks(stale.post("/admin/users/-/new", **NEW_USER))
+    assert stored() == before
+
+
+def test_a_wrong_password_is_refused_and_leaves_everything_as_it_is(stale, stored, refusals):
+    before = stored("audit_events", "audit_heads", "failure_counts", "failed_secrets")
+    refused = stale.post("/admin/users/-/new", **NEW_USER, confirm_password="wrong")
+    assert (refused.status_code, asks(refused)) == (403, True)
+    assert "wrong user name or password" in refused.text
+    assert stored("audit_events", "audit_heads", "failure_counts", "failed_secrets") == before
+    assert [name for name, _ in refusals()] == ["root"]
+    assert asks(stale.get("/admin/users/-/new"))
+
+
+def test_another_users_password_is_no_proof(stale, built):
+    with built.transaction() as unit:
+        make_user(unit, "dave", password_hash=password_hash("the-password-of-dave"))
+    fields = NEW_USER | {"name": "dave", "user": "dave", "username": "dave"}
+    assert asks(stale.post("/admin/users/-/new", **fields, confirm_password="the-password-of-dave"))
+
+
+def test_guesses_are_slowed_down_like_logins(stale, built):
+    guesses = [f"wrong-{number}" for number in range(built.settings.throttle.account_failures + 1)]
+    answers = [stale.post("/confirm", confirm_password=guess) for guess in guesses]
+    assert [answer.status_code for answer in answers] == [403] * (len(guesses) - 1) + [429]
+    assert (asks(answers[-1]), "Retry-After" in answers[-1].headers) == (True, True)
+
+
+def test_a_page_that_asks_is_shown_after_the_password(stale):
+    page = "/admin/users/-/new?x=1"
+    asked = stale.get(page, Referer="http://localhost/admin/users")
+    assert f'name="next" value="{page}"' in asked.text
+    assert '<a href="/admin/users">Cancel</a>' in asked.text
+    assert stale.post("/confirm", next=page, confirm_password=PASSWORD).location == page
+    assert not asks(stale.get(page))
+
+
+def test_after_a_wrong_password_one_can_still_go_back_to_where_one_came_from(stale):
+    form = {"name": "laptop", "confirm_password": "wrong", "confirm_back": "/account"}
+    answer = stale.post("/account/tokens", {"Referer": "http://localhost/account/tokens"}, **form)
+    assert '<a href="/account">Cancel</a>' in answer.text
+
+
+@pytest.mark.parametrize("target", ["https://evil.example.com/", "//evil.example.com", "javascript:alert(1)"])
+def test_no_other_site_is_gone_on_or_back_to(stale, target):
+    assert 'href="/">Cancel' in stale.post("/confirm", next=target, confirm_back=target).text
+    assert stale.post("/confirm", next=target, confirm_password=PASSWORD).location == "/"
+
+
+class TestElsewhere:
+    """Who has no password here."""
+
+    @pytest.fixture
+    def environment(self, environment):
+        given = {"ISSUER": "https://idp.example.com", "CLIENT_ID": "a", "CLIENT_SECRET": "b", "LABEL": "Company login"}
+        return environment | {f"AUTHSVC_OIDC__COMPANY__{name}": value for name, value in given.items()}
+
+    def test_is_offered_the_login_there_and_comes_back_to_the_page(self, stale):
+        page = stale.get("/admin/users/-/new", Referer="http://localhost/admin/users").text
+        assert re.search(r'href="/login/company\?next=/admin/users/-/new">Company login<', page)
 
 
 def test_a_view_that_says_nothing_is_shut(app, client):
