@@ -7,12 +7,11 @@ What is grave also needs that the visitor was proved a moment ago (OWASP ASVS 5.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from flask import Flask, current_app, g, redirect, render_template, request
 from flask.typing import ResponseReturnValue
-from flask_babel import gettext
 
 from authsvc.core import rights
 from authsvc.core.login import Credentials
@@ -146,31 +145,20 @@ def _prove() -> ResponseReturnValue | None:
 
     Whoever has no password here logs in at the provider again, and comes back to the page that they were at.
     """
-    visit = visitor.required()
-    error = ""
-    if request.method == "POST" and PASSWORD in request.form:
-        shown = Credentials(visit.actor.name, request.form[PASSWORD])
-        try:
-            account = services().callers.person(shown, origin(), int(time.time()))
-        except AppError as exc:
-            error = errors.sentence(exc)
-        else:
-            if account.name == visit.actor.name:
-                visitor.prove()
-                return None
-            error = gettext("this is the password of another account")
     if request.method != "POST" or PASSWORD not in request.form:
         return render_template(PAGE, **_question())
-    shown = Credentials(visit.actor.name, request.form[PASSWORD])
+    name = visitor.required().actor.name
     try:
-        services().callers.person(shown, origin(), int(time.time()))
+        account = services().callers.person(Credentials(name, request.form[PASSWORD]), origin(), int(time.time()))
+        if account.name != name:
+            raise Unauthenticated(say("this is the password of another account"))
     except AppError as exc:
-        return errors.on_form(exc, PAGE, **_question())
+        return errors.on_form(exc, PAGE, field="", **_question())
     visitor.prove()
     return None
 
 
-def _question() -> dict[str, object]:
+def _question() -> dict[str, Any]:
     """What the page shows. Where somebody came from goes with it: after a wrong password that is the page itself."""
     is_form = request.method == "POST"
     back = local(request.form.get(BACK) or urlsplit(request.referrer or "").path)
