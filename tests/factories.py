@@ -9,16 +9,32 @@ from typing import Any
 import jwt
 from sqlalchemy.orm import Session
 
+from authsvc.core import audit
 from authsvc.core.callers import Origin
 from authsvc.core.login import Credentials
+from authsvc.core.rights import system
 from authsvc.core.tokens import TokenRequest
-from authsvc.db.tables import AccessToken, Member, Project, RefreshToken, Robot, RobotRight, SiteSession, User
+from authsvc.db.tables import (
+    AccessToken,
+    CustomRole,
+    Group,
+    GroupUser,
+    Member,
+    Project,
+    RefreshToken,
+    Robot,
+    RobotRight,
+    RobotTrust,
+    SiteSession,
+    User,
+)
 from authsvc.domain import machine_secrets
 from authsvc.domain.machine_secrets import Kind
-from authsvc.domain.permissions import PROJECT, Grant, Right, Role
+from authsvc.domain.permissions import PROJECT, PULL, PUSH, Grant, Right, Role
 from authsvc.identity import passwords
 
 PASSWORD = "correct-horse-battery"
+FAR = 2_000_000_000
 ORIGIN = Origin("192.0.2.7", "request-1")
 
 
@@ -82,6 +98,15 @@ def give_robot(
     session.flush()
 
 
+def make_trust(session: Session, robot: Robot) -> RobotTrust:
+    """A robot's trust in whatever GitHub says of anybody."""
+    issuer = "https://token.actions.githubusercontent.com"
+    trust = RobotTrust(robot_id=robot.id, issuer=issuer, audience="a", rules="[]", created_by="root", created_at=0)
+    session.add(trust)
+    session.flush()
+    return trust
+
+
 def make_access_token(session: Session, user: User, name: str, **columns: Any) -> AccessToken:
     """A token that may pull and push everywhere where its owner may, for ever."""
     digest = machine_secrets.digest(secret_of(Kind.ACCESS_TOKEN, name))
@@ -96,7 +121,7 @@ def make_refresh_token(session: Session, user: User, name: str, **columns: Any) 
     """A token of a login at our own service."""
     digest = machine_secrets.digest(secret_of(Kind.REFRESH_TOKEN, name))
     defaults = {"secret_hash": digest, "family": name, "service": "authsvc", "client": "docker"}
-    defaults |= {"password_version": user.password_version, "created_at": 0, "expires_at": 2_000_000_000}
+    defaults |= {"password_version": user.password_version, "created_at": 0, "expires_at": FAR}
     token = RefreshToken(user_id=user.id, **defaults | columns)
     session.add(token)
     session.flush()
@@ -111,6 +136,30 @@ def make_session(session: Session, user: User, name: str, **columns: Any) -> Sit
     session.add(made)
     session.flush()
     return made
+
+
+def make_everything(session: Session, project: Project, person: User) -> dict[str, object]:
+    """One of everything in a project and of somebody, by the names that the site's routes have for their arguments."""
+    robot = make_robot(session, f"{project.name}+ci", project_id=project.id)
+    give_robot(session, robot, "project", [PULL, PUSH], project)
+    trust = make_trust(session, robot)
+    group = Group(name=f"{project.name}-group", source="local", created_at=0)
+    role = CustomRole(name=f"role-{project.id}", created_at=0)
+    session.add_all([group, role])
+    session.flush()
+    session.add(GroupUser(group_id=group.id, user_id=person.id))
+    make_access_token(session, person, f"{project.name}-token")
+    browser = make_session(session, person, f"{project.name}-session", created_at=FAR, last_seen_at=FAR)
+    audit.record(session, system("test"), "project.set", project.name, 0)
+    return {
+        "project": project.name,
+        "robot": robot.name,
+        "trust": trust.id,
+        "group": group.id,
+        "role": role.name,
+        "name": person.name,
+        "session_id": browser.id,
+    }
 
 
 def make_cast(session: Session) -> None:

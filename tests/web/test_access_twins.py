@@ -7,13 +7,11 @@ from itertools import product
 import pytest
 from flask import Flask
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 from werkzeug.routing import Rule
 
-from authsvc.core import audit, rights
-from authsvc.core.rights import system
-from authsvc.db.tables import CustomRole, Group, Project, RobotTrust, User
-from authsvc.domain.permissions import PULL, PUSH, Actor, Credential, Role, decide
+from authsvc.core import rights
+from authsvc.db.tables import Project, User
+from authsvc.domain.permissions import Actor, Credential, Role, decide
 from authsvc.domain.permissions import Project as Facts
 from authsvc.web import access
 from tests import factories
@@ -21,7 +19,6 @@ from tests.conftest import NOW
 from tests.web.conftest import Browser
 
 Ids = Mapping[str, object]
-GITHUB = "https://token.actions.githubusercontent.com"
 TRAIL = ("audit_events", "audit_heads")
 NO_IDS = {
     "source": "names a service at which everybody may log in",
@@ -43,7 +40,7 @@ FILLED = {
     "days": "7",
     "right": "repository:pull",
     "right-0": "repository:pull",
-    "issuer": GITHUB,
+    "issuer": "https://token.actions.githubusercontent.com",
     "audience": "registry.example.com",
     "claim": "sub=repo:acme/app:ref:refs/heads/main",
 }
@@ -74,28 +71,8 @@ def twins(built) -> Twins:
         dave = factories.make_user(unit, "dave")
         factories.make_member(unit, twin, people["charlie"], Role.PROJECT_ADMIN)
         factories.make_member(unit, twin, dave, Role.DEVELOPER)
-        return Twins(side(unit, acme, people["alice"]), side(unit, twin, people["charlie"]))
-
-
-def side(unit: Session, project: Project, person: User) -> Ids:
-    """What one of them has."""
-    robot = factories.make_robot(unit, f"{project.name}+ci", project_id=project.id)
-    factories.give_robot(unit, robot, "project", [PULL, PUSH], project)
-    trust = RobotTrust(robot_id=robot.id, issuer=GITHUB, audience="a", rules="[]", created_by="root", created_at=0)
-    group = Group(name=f"{project.name}-group", source="local", created_at=0)
-    unit.add_all([trust, group, CustomRole(name=f"role-{project.id}", created_at=0)])
-    factories.make_access_token(unit, person, f"{project.name}-token")
-    session = factories.make_session(unit, person, f"{project.name}-session")
-    audit.record(unit, system("test"), "project.set", project.name, NOW)
-    return {
-        "project": project.name,
-        "robot": robot.name,
-        "trust": trust.id,
-        "group": group.id,
-        "role": f"role-{project.id}",
-        "name": person.name,
-        "session_id": session.id,
-    }
+        own = factories.make_everything(unit, acme, people["alice"])
+        return Twins(own, factories.make_everything(unit, twin, people["charlie"]))
 
 
 def addresses(app: Flask, twins: Twins) -> Iterator[tuple[Rule, Ids, str]]:

@@ -1,25 +1,17 @@
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import select
 
-from authsvc.db.tables import CustomRole, Group, RobotTrust
+from authsvc.db.tables import Project, User
 from authsvc.web.access import open_to_all
 from authsvc.web.forms import local
 from authsvc.web.request import MACHINES
-from tests.factories import make_robot
+from tests.factories import make_everything
 from tests.web.conftest import Browser
 
 STALE = "this form is too old or comes from another site"
-# What stands for the arguments of routes: rows that are there, so that a form that got through would change them.
-CAST = {
-    "project": "acme",
-    "name": "bob",
-    "robot": "backup",
-    "role": "puller",
-    "group": 1,
-    "trust": 1,
-    "session_id": 1,
-}
+ROWS = ((Project, "acme"), (User, "alice"))
 ANOTHERS = [
     {"Sec-Fetch-Site": "cross-site"},
     {"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost"},
@@ -28,24 +20,27 @@ ANOTHERS = [
 
 
 @pytest.fixture
-def roots(built, browser) -> Browser:
-    """The browser of the administrator, for whom each form would do something."""
+def everything(built) -> dict[str, object]:
+    """What stands for the arguments of routes: rows that are there, for a form that got through to change."""
     with built.transaction() as unit:
-        unit.add_all([Group(name="builders", source="local", created_at=0), CustomRole(name="puller", created_at=0)])
-        robot = make_robot(unit, "backup")
-        trust = {"issuer": "https://gitlab.com", "audience": "a", "rules": "[]", "created_by": "root"}
-        unit.add(RobotTrust(robot_id=robot.id, created_at=0, **trust))
+        acme, alice = (unit.scalars(select(table).filter_by(name=name)).one() for table, name in ROWS)
+        return make_everything(unit, acme, alice)
+
+
+@pytest.fixture
+def roots(browser) -> Browser:
+    """The browser of the administrator, for whom each form would do something."""
     browser.log_in("root")
     browser.get("/account")
     return browser
 
 
 @pytest.fixture
-def forms(app) -> list[str]:
+def forms(app, everything) -> list[str]:
     """The address of each form of the site."""
     rules = [rule for rule in app.url_map.iter_rules() if "POST" in rule.methods and not rule.rule.startswith(MACHINES)]
     adapter = app.url_map.bind("localhost")
-    return [adapter.build(rule.endpoint, {name: CAST[name] for name in rule.arguments}, "POST") for rule in rules]
+    return [adapter.build(rule.endpoint, {name: everything[name] for name in rule.arguments}, "POST") for rule in rules]
 
 
 @pytest.fixture
@@ -81,7 +76,7 @@ def test_with_its_token_each_is_taken_for_our_own(app, roots, forms):
     app.view_functions = dict.fromkeys(app.view_functions, open_to_all(lambda **_: "in"))
     answers = {path: roots.client.post(path, data={"csrf_token": roots.seen}).text for path in forms}
     assert set(answers.values()) == {"in"}
-    assert {"/login", "/projects/acme/delete", "/admin/users/bob/delete"} <= answers.keys()
+    assert {"/login", "/projects/acme/delete", "/admin/users/alice/delete"} <= answers.keys()
 
 
 def test_an_address_without_a_form_is_refused_too(bobs):
