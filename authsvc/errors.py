@@ -79,7 +79,15 @@ class TooMany(AppError):
 
 
 class Unavailable(AppError):
-    """A server that is needed does not answer: try again later."""
+    """A server that is needed does not answer: try again later.
+
+    Args:
+        reason: what is wrong with it, for administrators alone; "" where the sentence says so.
+    """
+
+    def __init__(self, sentence: str, reason: str = "") -> None:
+        super().__init__(sentence)
+        self.reason = reason or sentence
 
 
 class Misconfigured(AppError):

@@ -242,10 +242,7 @@ def build(settings: Settings, shared: Shared | None = None, engine: Engine | Non
 
 
 def _oidc(settings: Settings) -> list[OidcBackend]:
-    return [
-        OidcBackend(name, provider, f"{settings.address}/login/{name}/callback")
-        for name, provider in settings.oidc.items()
-    ]
+    return [OidcBackend(name, provider, settings.callback(name)) for name, provider in settings.oidc.items()]
 
 
 def _events_secret(settings: Settings) -> str:

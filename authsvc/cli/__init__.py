@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, str] = {
     "refresh-token": "machines.refresh_token",
     "key": "keys.key",
     "explain": "projects.explain",
+    "source": "sources.source",
     "ldap": "ldap.ldap",
     "setting": "settings.setting",
     "audit": "trail.audit",

@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from authsvc.cli.output import Work, json_option, show, work
+from authsvc.cli.sources import show_check
 from authsvc.core import groups as core_groups
 from authsvc.errors import NotFound
 from authsvc.identity.ldap import Description, LdapBackend
 from authsvc.identity.ldap_groups import Membership
-from authsvc.identity.ldap_probe import probe
 from authsvc.settings import LdapSettings
 
 
@@ -26,25 +26,11 @@ def ldap() -> None:
 @json_option
 @click.pass_context
 def check(ctx: click.Context, source: str | None, *, as_json: bool) -> None:
-    """Try the directory SOURCE (each one when none is named): its servers, TLS, the bind, searches.
+    """Try the directory SOURCE, or each one, as `authsvc source check` does.
 
     Exits with 1 when a step fails.
     """
-    steps = [(name, step) for name, directory in _directories(source).items() for step in probe(directory)]
-    rows = [
-        {
-            "source": name,
-            "server": step.server,
-            "step": step.step,
-            "ok": step.is_well,
-            "ms": step.milliseconds,
-            "result": step.message,
-            "mend": step.mend,
-        }
-        for name, step in steps
-    ]
-    show(rows, as_json=as_json, empty="there is no directory in the settings")
-    ctx.exit(0 if all(step.is_well for _, step in steps) else 1)
+    show_check(ctx, source, ("ldap",), as_json=as_json, empty="there is no directory in the settings")
 
 
 @ldap.command()

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from authsvc.domain.trusts import parse_url, shown
-from authsvc.errors import Invalid, Unavailable
+from authsvc.errors import Invalid, Unavailable, say
 from authsvc.settings import FederationSettings
 
 log = logging.getLogger(__name__)
@@ -125,20 +125,25 @@ class IssuerKeys:
 
     def _fetch(self, source: Source, shelf: _Shelf) -> None:
         try:
-            keys = self._load(source)
+            keys = self.fetch(source)
         except Unavailable as exc:
             log.warning("keys of an issuer cannot be fetched: %s (%s)", exc, exc.__cause__)
             shelf.failure = str(exc)
             return
         shelf.keys, shelf.fetched_at, shelf.failure = keys, self._clock(), ""
 
-    def _load(self, source: Source) -> dict[str, Key]:
+    def fetch(self, source: Source) -> Mapping[str, Key]:
+        """The issuer's keys as it publishes them now, by their ids. DNS may take longer than `TOTAL_SECONDS`.
+
+        Raises:
+            Unavailable: it does not answer, or publishes none that can be used.
+        """
         with httpx.Client(verify=self._context(), timeout=_TIMEOUT, follow_redirects=False) as client:
             address = source.jwks_url or self._discover(client, source.issuer)
             listed = self._get(client, address).get("keys")
         found = {str(one.get("kid")): key for one in _objects(listed) if (key := read_key(one)) is not None}
         if not found:
-            raise Unavailable(f"{address} lists no key that can be used")
+            raise Unavailable(say("%(address)s lists no key that can be used", address=address))
         return found
 
     def _discover(self, client: httpx.Client, issuer: str) -> str:
@@ -158,11 +163,13 @@ class IssuerKeys:
         except Invalid as exc:
             raise Unavailable(f"{shown(address)} is not asked: {exc.fields['address']}") from exc
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:
-            raise Unavailable(f"{address} does not answer, so no identity token of it can be checked") from exc
+            raise Unavailable(
+                say("%(address)s does not answer, so no identity token of it can be checked", address=address)
+            ) from exc
         try:
             document = json.loads(content)
         except (ValueError, RecursionError) as exc:
-            raise Unavailable(f"{address} does not answer in JSON") from exc
+            raise Unavailable(say("%(address)s does not answer in JSON", address=address)) from exc
         return document if isinstance(document, dict) else {}
 
     def _context(self) -> ssl.SSLContext:
@@ -219,10 +226,16 @@ def _read(client: httpx.Client, address: str) -> bytes:
     deadline = time.monotonic() + TOTAL_SECONDS
     with client.stream("GET", address, headers=headers) as response:
         if response.status_code != httpx.codes.OK:
-            raise Unavailable(f"{address} answers {response.status_code} in place of what it should")
+            raise Unavailable(
+                say(
+                    "%(address)s answers %(status)s in place of what it should",
+                    address=address,
+                    status=response.status_code,
+                )
+            )
         content = b""
         for part in response.iter_raw():
             content += part
             if len(content) > MAX_BYTES or time.monotonic() > deadline:
-                raise Unavailable(f"{address} answers too much or too slowly")
+                raise Unavailable(say("%(address)s answers too much or too slowly", address=address))
         return content

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from authsvc.errors import Unavailable
+from authsvc.errors import Unavailable, say
 from authsvc.identity.ldap_wire import Down
 
 PASSWORD_POLICY = "1.3.6.1.4.1.42.2.27.8.5.1"
@@ -100,7 +100,7 @@ def read_bind(url: str, result: Mapping[str, Any]) -> Bound:
     if code == SUCCESS or code in _REFUSED:
         reason = _reason(result, policy)
         return Bound(is_proved=False, reason=reason, is_specific=reason not in _REFUSED.values())
-    raise failure(url, "a password cannot be checked", result)
+    raise failure(url, say("a password cannot be checked"), result)
 
 
 def collect(responses: Sequence[Mapping[str, Any]], found: Found) -> None:
@@ -115,8 +115,8 @@ def collect(responses: Sequence[Mapping[str, Any]], found: Found) -> None:
 
 def failure(url: str, what: str, result: Mapping[str, Any]) -> Unavailable:
     """The error for an answer that is none."""
-    sentence = f"{url}: {what}: {_words(result)}"
-    return Down(sentence) if result["result"] in _ANOTHER_MAY_KNOW else Unavailable(sentence)
+    reason = say("%(what)s: %(why)s", what=what, why=_words(result))
+    return Down(url, reason) if result["result"] in _ANOTHER_MAY_KNOW else Unavailable(f"{url}: {reason}", reason)
 
 
 def _words(result: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import ldap3
 
-from authsvc.errors import Unavailable
+from authsvc.errors import Unavailable, say
 from authsvc.identity.ldap_answers import (
     NO_SUCH_OBJECT,
     PASSWORD_POLICY,
@@ -85,8 +85,8 @@ class Connection:
         password = settings.bind_password.get_secret_value().encode() if settings.bind_password else b""
         result = self._bind(settings.bind_dn, password, deadline)
         if result["result"] != SUCCESS:
-            refusal = failure(self.url, f"the bind as {settings.bind_dn or 'nobody'} is refused", result)
-            raise refusal if isinstance(refusal, Down) else ServiceRefused(str(refusal))
+            refusal = failure(self.url, say("the bind as %(dn)s is refused", dn=settings.bind_dn or "nobody"), result)
+            raise refusal if isinstance(refusal, Down) else ServiceRefused(str(refusal), refusal.reason)
         self.who = Who.SERVICE
 
     def search(self, search: Search, deadline: Deadline) -> Found:
@@ -159,7 +159,7 @@ class Connection:
                 wire.password = wire.request = None
             result: Mapping[str, Any] = wire.result
             if result["type"] != "bindResponse":
-                raise Down(f"{self.url}: the answer to a bind is none")
+                raise Down(self.url, say("the answer to a bind is none"))
         return result
 
     def _search(self, search: Search, deadline: Deadline) -> Found:
@@ -185,22 +185,22 @@ class Connection:
             )
             result: dict[str, Any] = wire.result
             if result["type"] != "searchResDone":
-                raise Down(f"{self.url}: the answer to a search is none")
+                raise Down(self.url, say("the answer to a search is none"))
             collect(wire.response or [], found)
         if result["result"] == REFERRAL:
             found.moved.extend(result["referrals"] or [])
         elif result["result"] == NO_SUCH_OBJECT and search.scope != "base":
-            raise failure(self.url, f"{search.base} is not there, or may not be read", result)
+            raise failure(self.url, say("%(base)s is not there, or may not be read", base=search.base), result)
         elif result["result"] == SIZE_LIMIT and not search.at_most:
-            raise failure(self.url, "it withholds a part of what was searched for", result)
+            raise failure(self.url, say("it withholds a part of what was searched for"), result)
         elif result["result"] not in (SUCCESS, NO_SUCH_OBJECT, SIZE_LIMIT):
-            raise failure(self.url, f"a search in {search.base} fails", result)
+            raise failure(self.url, say("a search in %(base)s fails", base=search.base), result)
         return result
 
     @contextmanager
     def _call(self, deadline: Deadline) -> Iterator[ldap3.Connection]:
         if self._wire is None or self._wire.closed:
-            raise Down(f"{self.url}: the connection is closed")
+            raise Down(self.url, say("the connection is closed"))
         self._wire.socket.begin(deadline)
-        with failures(self.url, "no sensible answer"):
+        with failures(self.url, say("no sensible answer")):
             yield self._wire

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import ldap3
 from ldap3.core.exceptions import LDAPException
 
-from authsvc.errors import Misconfigured, Unavailable
+from authsvc.errors import Misconfigured, Unavailable, say
 from authsvc.settings import LdapSettings
 
 MAX_ANSWER = 64 * 1024 * 1024
@@ -31,8 +31,8 @@ class Down(Unavailable):
         timed_out: whether it said nothing in time.
     """
 
-    def __init__(self, reason: str, *, timed_out: bool = False) -> None:
-        super().__init__(reason)
+    def __init__(self, url: str, reason: str, *, timed_out: bool = False) -> None:
+        super().__init__(f"{url}: {reason}", reason)
         self.timed_out = timed_out
 
 
@@ -137,8 +137,8 @@ def failures(url: str, what: str) -> Iterator[None]:
         raise
     except Exception as exc:
         timed_out = isinstance(exc, TimeoutError) or "timed out" in str(exc) or "in time" in str(exc)
-        why = "no answer in time" if timed_out else _first_line(exc)
-        raise Down(f"{url}: {what}: {why}", timed_out=timed_out) from exc
+        why = say("no answer in time") if timed_out else _first_line(exc)
+        raise Down(url, say("%(what)s: %(why)s", what=what, why=why), timed_out=timed_out) from exc
 
 
 def open_wire(settings: LdapSettings, context: ssl.SSLContext, url: str, deadline: Deadline) -> ldap3.Connection:
@@ -175,7 +175,7 @@ def resolve(url: str, deadline: Deadline) -> list[str]:
             answers.put(list(dict.fromkeys(str(address[4][0]) for address in found)))
 
     threading.Thread(target=ask, daemon=True, name="ldap-resolve").start()
-    with failures(url, "its name has no address"):
+    with failures(url, say("its name has no address")):
         try:
             answer = answers.get(timeout=deadline.left())
         except queue.Empty:
@@ -194,7 +194,7 @@ def connect(url: str, addresses: Sequence[str], deadline: Deadline) -> ldap3.Con
     first, *others = addresses
     share = deadline.capped(deadline.seconds / len(addresses))
     try:
-        with failures(url, "cannot connect"):
+        with failures(url, say("cannot connect")):
             return _connect(first, address_of(url)[1], share)
     except Down:
         if not others:
@@ -227,11 +227,11 @@ def secure(
     if not is_protected(settings, url):
         return False
     wire.socket.begin(deadline)
-    with failures(url, "TLS fails"):
+    with failures(url, say("TLS fails")):
         if not url.startswith("ldaps:"):
             wire.extended(_STARTTLS)
             if wire.result["result"] != 0:
-                raise Down(f"{url}: StartTLS is refused: {wire.result['description']}")
+                raise Down(url, say("StartTLS is refused: %(why)s", why=wire.result["description"]))
         wire.socket = wire.socket.wrapped(context, address_of(url)[0], deadline)
     return True
 

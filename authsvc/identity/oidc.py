@@ -27,9 +27,10 @@ from authlib.oidc.core import CodeIDToken
 from joserfc.errors import JoseError
 
 from authsvc.domain.names import canonical_user
-from authsvc.errors import Unauthenticated, Unavailable
+from authsvc.errors import Unauthenticated, Unavailable, say
 from authsvc.identity import Group, Identity, Pending
 from authsvc.identity.issuers import IssuerKeys, Source
+from authsvc.identity.steps import CLIENT, DISCOVERY, ENDPOINTS_ARE_GOOD, KEYS, UNREACHABLE, Step, Trial, client_is_good
 from authsvc.settings import FederationSettings, OidcSettings, is_safe_server
 
 T = TypeVar("T")
@@ -41,6 +42,13 @@ LOGIN_SECONDS = 600
 LEEWAY_SECONDS = 60
 MAX_TALKING, MAX_GROUPS, MAX_LENGTH = 16, 1_000, 255
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+_MENDS: Mapping[str, str] = {
+    DISCOVERY: say(
+        "check issuer, letter by letter: its discovery document is at issuer/.well-known/openid-configuration"
+    ),
+    KEYS: say("the provider must publish a key for signatures at jwks_uri: RSA of 2048 bits, EC or Ed25519"),
+    CLIENT: say("check client_id and client_secret"),
+}
 
 
 class OidcBackend:
@@ -88,6 +96,44 @@ class OidcBackend:
             claims = self._in_time(partial(self._userinfo, document, token, claims)) | claims
         return self._identity(claims)
 
+    def probe(self) -> list[Step]:
+        """Try what a login needs, but a person: what the provider says of itself, its keys, whether it knows us."""
+        issuer = self._settings.issuer
+        trial = Trial(issuer, "issuer", _MENDS, UNREACHABLE)
+
+        def work() -> None:
+            document = trial.take(DISCOVERY, lambda: self._in_time(self._fetch_document), lambda _: ENDPOINTS_ARE_GOOD)
+            source = Source(issuer, document["jwks_uri"])
+            trial.take(
+                KEYS,
+                lambda: self._in_time(lambda: self._keys.fetch(source)),
+                lambda keys: say("keys that can be used: %(count)s", count=len(keys)),
+            )
+            trial.take(CLIENT, lambda: self._in_time(lambda: self._show(document)), client_is_good)
+
+        return trial.run(work)
+
+    def _show(self, document: Mapping[str, Any]) -> str:
+        """Ask for the tokens of a code that there is not. What the provider says when it takes our client's credentials.
+
+        It looks at those first: only `invalid_client` says that they are wrong (RFC 6749, 5.2).
+        """
+        auth, shown = self._credentials(document)
+        code = {"code": _random(), "redirect_uri": self._redirect_uri, "code_verifier": _random()}
+        form = {"grant_type": "authorization_code", **code, **shown}
+        with self._http() as http:
+            answer = http.post(document["token_endpoint"], data=form, auth=auth)
+        challenge = answer.headers.get("www-authenticate", "").lower()
+        if answer.is_success:
+            return ""
+        is_refused = answer.status_code == httpx.codes.UNAUTHORIZED and challenge.startswith("basic")
+        error = "invalid_client" if is_refused else str(_object(answer).get("error", ""))[:64]
+        if error == "invalid_client":
+            raise self._away(say("refuses our client"))
+        if not error:
+            raise self._away(say("answers HTTP %(status)s", status=answer.status_code))
+        return error
+
     def _check(self, document: Mapping[str, Any], pending: Pending, answer: Mapping[str, str], now: int) -> None:
         """Whether this browser began the login, not long ago, and this provider answers it (RFC 9207)."""
         state, issuer = answer.get("state", ""), answer.get("iss")
@@ -104,24 +150,28 @@ class OidcBackend:
 
     def _exchange(self, document: Mapping[str, Any], code: str, verifier: str) -> dict[str, Any]:
         """The tokens for a code."""
-        client_id, secret = self._settings.client_id, self._settings.client_secret.get_secret_value()
-        methods = document.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
-        is_basic = "client_secret_basic" in methods
-        shown = {} if is_basic else {"client_id": client_id, "client_secret": secret}
-        # RFC 6749, 2.3.1: each half is form-encoded before it is put into the header.
-        halves = [str(httpx.QueryParams({"": half}))[1:] for half in (client_id, secret)]
+        auth, shown = self._credentials(document)
         with self._http() as http:
             try:
                 found: dict[str, Any] = self._client(http).fetch_token(
                     document["token_endpoint"],
                     code=code,
                     code_verifier=verifier,
-                    auth=httpx.BasicAuth(*halves) if is_basic else _as_it_is,
+                    auth=auth,
                     **shown,
                 )
             except AuthlibBaseError as exc:
                 raise Unauthenticated(f"the provider gives no token for the code: {str(exc)[:128]}") from exc
         return found
+
+    def _credentials(self, document: Mapping[str, Any]) -> tuple[httpx.Auth, dict[str, str]]:
+        """How our client shows who it is: a header, or else fields of the form."""
+        client_id, secret = self._settings.client_id, self._settings.client_secret.get_secret_value()
+        if "client_secret_basic" not in document.get("token_endpoint_auth_methods_supported", ["client_secret_basic"]):
+            return httpx.Auth(), {"client_id": client_id, "client_secret": secret}
+        # RFC 6749, 2.3.1: each half is form-encoded before it is put into the header.
+        halves = [str(httpx.QueryParams({"": half}))[1:] for half in (client_id, secret)]
+        return httpx.BasicAuth(*halves), {}
 
     def _proven(
         self, document: Mapping[str, Any], token: Mapping[str, Any], pending: Pending, now: int
@@ -216,10 +266,11 @@ class OidcBackend:
         with self._http() as http:
             document = _json(http.get(self._settings.issuer.rstrip("/") + "/.well-known/openid-configuration"))
         if document.get("issuer") != self._settings.issuer:
-            raise self._away(f"its discovery document is of the issuer {str(document.get('issuer'))[:128]!r}")
+            said = repr(str(document.get("issuer"))[:128])
+            raise self._away(say("its discovery document is of the issuer %(issuer)s", issuer=said))
         unsafe = [name for name in _ENDPOINTS if not is_safe_server(str(document.get(name, "")))]
         if unsafe:
-            raise self._away(f"its discovery document has no safe {unsafe[0]}")
+            raise self._away(say("its discovery document has no safe %(endpoint)s", endpoint=unsafe[0]))
         return document
 
     def _client(self, http: httpx.Client | None) -> OAuth2Client:
@@ -246,7 +297,7 @@ class OidcBackend:
     def _in_time(self, work: Callable[[], T]) -> T:
         """What a conversation with the provider comes to. In a thread, because DNS keeps to no time limit."""
         if not self._talking.acquire(blocking=False):
-            raise self._away("too many talk to it at once")
+            raise self._away(say("too many talk to it at once"))
         done: Future[T] = Future()
 
         def talk() -> None:
@@ -261,13 +312,14 @@ class OidcBackend:
         try:
             return done.result(TOTAL_SECONDS)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, RecursionError) as exc:
-            raise self._away(f"{type(exc).__name__}: {str(exc)[:128]}") from exc
+            why = str(exc)[:128]
+            raise self._away(say("no sensible answer: %(why)s", why=f"{type(exc).__name__}: {why}")) from exc
 
     def _away(self, reason: str = "") -> Unavailable:
         """What people are told; why stands in the log alone."""
         if reason:
             log.warning("identity provider %s: %s", self.name, reason)
-        return Unavailable(f"{self.label} does not answer as it should; try again later")
+        return Unavailable(say("%(label)s does not answer as it should; try again later", label=self.label), reason)
 
 
 _SIGNATURE_ALONE: Any = {
@@ -286,13 +338,12 @@ def _random() -> str:
     return secrets.token_urlsafe(32)
 
 
-def _as_it_is(request: httpx.Request) -> httpx.Request:
-    """In place of a header, where the secret stands in the body."""
-    return request
-
-
 def _json(response: httpx.Response) -> dict[str, Any]:
     response.raise_for_status()
+    return _object(response)
+
+
+def _object(response: httpx.Response) -> dict[str, Any]:
     found = response.json()
     if not isinstance(found, dict):
         raise ValueError("no JSON object")  # noqa: TRY004 (it is about a value that was sent)

@@ -22,8 +22,9 @@ import httpx
 
 from authsvc.domain.names import canonical_user
 from authsvc.domain.passwords import MAX_BYTES as MAX_PASSWORD
-from authsvc.errors import Misconfigured, Unavailable
+from authsvc.errors import Misconfigured, Unavailable, say
 from authsvc.identity import Group, Identity, Verdict
+from authsvc.identity.steps import CLIENT, DISCOVERY, ENDPOINTS_ARE_GOOD, UNREACHABLE, Step, Trial, client_is_good
 from authsvc.settings import UaaSettings, is_http_url
 
 T = TypeVar("T")
@@ -33,10 +34,18 @@ MAX_BODY, MAX_NAME, MAX_SUBJECT, MAX_GROUPS = 262_144, 255, 200, 1_000
 
 # What is wrong when it is not the person's password (RFC 6749, 5.2), and the setting that a person looks at.
 _MISTAKES = {
-    "invalid_client": "refuses our client: check client_id and client_secret of uaa.{name}",
-    "unauthorized_client": "does not let our client use the password grant: give client_id of uaa.{name} that grant",
-    "unsupported_grant_type": "has no password grant",
-    "invalid_scope": "does not give our client the scopes that it asks for: check scopes of uaa.{name}",
+    "invalid_client": say("refuses our client: check client_id and client_secret of uaa.%(name)s"),
+    "unauthorized_client": say(
+        "does not let our client use the password grant: give client_id of uaa.%(name)s that grant"
+    ),
+    "unsupported_grant_type": say("has no password grant"),
+    "invalid_scope": say("does not give our client the scopes that it asks for: check scopes of uaa.%(name)s"),
+}
+_MENDS: Mapping[str, str] = {
+    DISCOVERY: say(
+        "check issuer, letter by letter: its discovery document is at issuer/.well-known/openid-configuration"
+    ),
+    CLIENT: say("check client_id and client_secret, and the grants of that client at the provider"),
 }
 # Those of OpenID Connect itself say what a client is told, not what a person belongs to.
 _NO_GROUPS = frozenset({"openid", "profile", "email", "address", "phone", "offline_access"})
@@ -93,20 +102,42 @@ class UaaBackend:
         """See `PasswordBackend.check`."""
         if not 0 < len(username) <= MAX_NAME or len(password.encode()) > MAX_PASSWORD:
             return Verdict.UNKNOWN
-        try:
-            return _run(self._ask(username, password))
-        except (TimeoutError, httpx.TimeoutException) as exc:
-            raise self._unavailable(f"does not answer within {TOTAL_SECONDS:.0f} seconds") from exc
-        except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError) as exc:
-            raise self._unavailable(f"does not answer: {exc}") from exc
+        return self._talk(lambda client: self._ask(client, username, password))
 
-    async def _ask(self, username: str, password: str) -> Identity | Verdict:
-        async with asyncio.timeout(TOTAL_SECONDS), self._client() as client:
-            endpoints = await self._endpoints(client)
-            granted = await self._grant(client, endpoints.token, username, password)
-            if granted is None:
-                return Verdict.UNKNOWN
-            facts = await self._facts(client, endpoints, granted)
+    def probe(self) -> list[Step]:
+        """Try what a login needs, but a person: what the provider says of itself, and whether it takes our client."""
+        settings, setting = self._settings, "issuer" if self._settings.issuer else "token_endpoint"
+        trial = Trial(settings.issuer or settings.token_endpoint, setting, _MENDS, UNREACHABLE)
+
+        def work() -> None:
+            endpoints = self._known
+            if settings.issuer:
+                endpoints = trial.take(DISCOVERY, lambda: self._talk(self._discover), lambda _: ENDPOINTS_ARE_GOOD)
+            trial.take(CLIENT, lambda: self._talk(lambda client: self._show(client, endpoints.token)), client_is_good)
+
+        return trial.run(work)
+
+    def _talk(self, work: Callable[[httpx.AsyncClient], Coroutine[Any, Any, T]]) -> T:
+        """What a conversation with the provider comes to."""
+
+        async def limited() -> T:
+            async with asyncio.timeout(TOTAL_SECONDS), self._client() as client:
+                return await work(client)
+
+        try:
+            return _run(limited())
+        except (TimeoutError, httpx.TimeoutException) as exc:
+            seconds = f"{TOTAL_SECONDS:.0f}"
+            raise self._unavailable(say("does not answer within %(seconds)s seconds", seconds=seconds)) from exc
+        except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError) as exc:
+            raise self._unavailable(say("does not answer: %(why)s", why=exc)) from exc
+
+    async def _ask(self, client: httpx.AsyncClient, username: str, password: str) -> Identity | Verdict:
+        endpoints = await self._endpoints(client)
+        granted = await self._grant(client, endpoints.token, username, password)
+        if granted is None:
+            return Verdict.UNKNOWN
+        facts = await self._facts(client, endpoints, granted)
         identity = self._identity({"scope": granted.get("scope"), **facts})
         # A provider may take further spellings, such as blanks around a name; each would be throttled by itself.
         spellings = {identity.name, canonical_user(identity.email)}
@@ -118,17 +149,22 @@ class UaaBackend:
         return httpx.AsyncClient(verify=self._tls, timeout=timeout, headers=headers, trust_env=False)
 
     async def _endpoints(self, client: httpx.AsyncClient) -> _Endpoints:
-        if self._clock() < self._known_until:
-            return self._known
+        if self._clock() >= self._known_until:
+            found = await self._discover(client)
+            self._known, self._known_until = found, self._clock() + DISCOVERY_SECONDS
+        return self._known
+
+    async def _discover(self, client: httpx.AsyncClient) -> _Endpoints:
         issuer = self._settings.issuer
         request = client.build_request("GET", f"{issuer.rstrip('/')}/.well-known/openid-configuration")
         answer = await _fetch(client, request)
         if answer.status != httpx.codes.OK or answer.said.get("issuer") != issuer:
-            raise self._unavailable(f"has no discovery document of that issuer: check issuer of uaa.{self.name}")
+            raise self._unavailable(
+                say("has no discovery document of that issuer: check issuer of uaa.%(name)s", name=self.name)
+            )
         found = _Endpoints(*(str(answer.said.get(f"{each}_endpoint", "")) for each in _Endpoints._fields))
         if not all(is_http_url(url, allow_http=self._settings.allow_http) for url in found):
-            raise self._unavailable("names no endpoint for tokens or for userinfo that begins with https://")
-        self._known, self._known_until = found, self._clock() + DISCOVERY_SECONDS
+            raise self._unavailable(say("names no endpoint for tokens or for userinfo that begins with https://"))
         return found
 
     async def _grant(
@@ -138,18 +174,32 @@ class UaaBackend:
         form = {"grant_type": "password", "username": username, "password": password}
         if self._settings.scopes:
             form["scope"] = " ".join(self._settings.scopes)
-        secret = self._settings.client_secret.get_secret_value()
-        # Both halves are encoded (RFC 6749, 2.3.1), which UAA believes only with this header.
-        auth = httpx.BasicAuth(quote_plus(self._settings.client_id), quote_plus(secret))
-        request = client.build_request("POST", url, data=form, headers={"X-CF-ENCODED-CREDENTIALS": "true"})
-        answer = await _fetch(client, request, auth)
+        answer = await self._post(client, url, form)
         if answer.is_refusal:
             return None
         if answer.status != httpx.codes.OK:
             raise self._unavailable(self._mistake(answer))
         if not isinstance(answer.said.get("access_token"), str):
-            raise self._unavailable("answers something else than a token")
+            raise self._unavailable(say("answers something else than a token"))
         return answer.said
+
+    async def _show(self, client: httpx.AsyncClient, url: str) -> str:
+        """Show our client's credentials alone. What the provider says to that, in its own word, when it takes them.
+
+        It looks at them first: only `invalid_client` says that they are wrong (RFC 6749, 5.2).
+        """
+        answer = await self._post(client, url, {"grant_type": "client_credentials"})
+        if answer.error == "invalid_client" or not (answer.error or answer.status == httpx.codes.OK):
+            raise self._unavailable(self._mistake(answer))
+        return answer.error
+
+    async def _post(self, client: httpx.AsyncClient, url: str, form: Mapping[str, str]) -> _Answer:
+        """Ask for a token as our client."""
+        secret = self._settings.client_secret.get_secret_value()
+        # Both halves are encoded (RFC 6749, 2.3.1), which UAA believes only with this header.
+        auth = httpx.BasicAuth(quote_plus(self._settings.client_id), quote_plus(secret))
+        request = client.build_request("POST", url, data=form, headers={"X-CF-ENCODED-CREDENTIALS": "true"})
+        return await _fetch(client, request, auth)
 
     async def _facts(
         self, client: httpx.AsyncClient, endpoints: _Endpoints, granted: Mapping[str, Any]
@@ -158,8 +208,12 @@ class UaaBackend:
         answer = await _fetch(client, client.build_request("GET", endpoints.userinfo, headers=headers))
         if answer.status != httpx.codes.OK or not answer.said:
             raise self._unavailable(
-                f"does not say whom it let in (HTTP {answer.status}): our client needs the scope openid, "
-                f"see scopes of uaa.{self.name}"
+                say(
+                    "does not say whom it let in (HTTP %(status)s): our client needs the scope openid, "
+                    "see scopes of uaa.%(name)s",
+                    status=answer.status,
+                    name=self.name,
+                )
             )
         return answer.said
 
@@ -179,7 +233,11 @@ class UaaBackend:
         text = facts.get(claim)
         if not isinstance(text, str) or not 0 < len(text) <= length:
             raise self._unavailable(
-                f"says no {claim} of whom it let in: check name_claim and scopes of uaa.{self.name}"
+                say(
+                    "says no %(claim)s of whom it let in: check name_claim and scopes of uaa.%(name)s",
+                    claim=claim,
+                    name=self.name,
+                )
             )
         return text
 
@@ -192,15 +250,17 @@ class UaaBackend:
         listed = value.split() if isinstance(value, str) else value if isinstance(value, list) else []
         names = {one for one in listed if isinstance(one, str) and 0 < len(one) <= MAX_NAME} - _NO_GROUPS
         if len(names) > MAX_GROUPS:
-            raise self._unavailable(f"says more than {MAX_GROUPS} groups of one person")
+            raise self._unavailable(say("says more than %(most)s groups of one person", most=MAX_GROUPS))
         return frozenset(Group(one, one) for one in names)
 
     def _mistake(self, answer: _Answer) -> str:
         known = _MISTAKES.get(answer.error)
-        return known.format(name=self.name) if known else f"answers HTTP {answer.status} {answer.error}".rstrip()
+        if known:
+            return say(known.template, name=self.name)
+        return say("answers HTTP %(status)s", status=f"{answer.status} {answer.error}".rstrip())
 
     def _unavailable(self, fact: str) -> Unavailable:
-        return Unavailable(f"the identity provider {self.name} {fact}")
+        return Unavailable(say("the identity provider %(name)s %(fact)s", name=self.name, fact=fact), fact)
 
 
 def _tls(name: str, settings: UaaSettings) -> ssl.SSLContext:

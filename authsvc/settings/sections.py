@@ -578,6 +578,10 @@ class Settings(Section):
         """The URL that people are told: `public_url`, or this machine's loopback address and port."""
         return self.public_url or f"{self.scheme}://127.0.0.1:{self.port}"
 
+    def callback(self, provider: str) -> str:
+        """Where a browser comes back to from an OpenID Connect provider, which is told so when we are registered."""
+        return f"{self.address}/login/{provider}/callback"
+
     @property
     def registry_address(self) -> str:
         """Where we reach the registry ourselves: a URL, or `unix:` and the path of its socket."""
