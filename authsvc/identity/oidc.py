@@ -114,7 +114,7 @@ class OidcBackend:
         return trial.run(work)
 
     def _show(self, document: Mapping[str, Any]) -> str:
-        """Ask for the tokens of a code that there is not. What the provider says when it takes our client's credentials.
+        """Ask for the tokens of a made-up code. What the provider says when it takes our client's credentials.
 
         It looks at those first: only `invalid_client` says that they are wrong (RFC 6749, 5.2).
         """

@@ -44,7 +44,7 @@ def test_the_keys_that_can_be_used_are_counted(configure):
     assert probe(configure(), "oidc", "sso")[1].message == "keys that can be used: 1"
 
 
-@pytest.mark.parametrize(("kind", "answer"), [("uaa", "unsupported_grant_type"), ("oidc", "unauthorized_client")])
+@pytest.mark.parametrize(("kind", "answer"), [("uaa", "unsupported_grant_type"), ("oidc", "invalid_request")])
 def test_a_client_without_that_grant_is_known_nevertheless(configure, kind, answer):
     said = probe(configure(), kind, "sso")[-1].message
     assert said == f"client_id and client_secret are good (answer: {answer})"
