@@ -32,7 +32,20 @@ from authsvc.web import (
     visitor,
     words,
 )
-from authsvc.web.admin import explain, groups, keys, links, log, members, projects, robots, roles, sessions, users
+from authsvc.web.admin import (
+    explain,
+    groups,
+    keys,
+    links,
+    log,
+    members,
+    projects,
+    robots,
+    roles,
+    sessions,
+    sources,
+    users,
+)
 from authsvc.web.admin import health as admin_health
 from authsvc.web.admin import settings as setting_pages
 from authsvc.web.gunicorn import child_exit, post_worker_init, pre_fork
@@ -47,7 +60,7 @@ BLUEPRINTS = (
     *(site.bp, login.bp, account.bp, password.bp, search.bp),
     *(projects.bp, members.bp, explain.project_bp, log.of_project, robots.project_bp),
     *(explain.bp, users.bp, groups.bp, sessions.bp, log.bp),
-    *(robots.bp, roles.bp, keys.bp, setting_pages.bp, admin_health.bp),
+    *(robots.bp, roles.bp, keys.bp, sources.bp, setting_pages.bp, admin_health.bp),
 )
 """Doors for programs, pages for everybody, pages about a project, pages about the system."""
 

@@ -173,7 +173,7 @@ def list_roles(session: Session, actor: Actor, source: str, keys: Collection[str
     found: dict[str, list[str]] = {}
     for row in session.execute(lasting):
         where = f"{row.name}/{row.pattern}" if row.pattern else row.name
-        found.setdefault(row.key, []).append(f"{row.role} in {where}")
+        found.setdefault(row.key, []).append(say("%(role)s in %(where)s", role=row.role, where=where))
     return found
 
 

@@ -155,7 +155,13 @@ def effective(rows: Rows, basis: Basis) -> Settings:
         mistakes = "; ".join(f"{name}: {reason}" for name, reason in exc.fields.items())
         guilty = [name for name in stored if any(f"{wrong}.".startswith(f"{name}.") for wrong in exc.fields)]
         commands = " or ".join(f"`authsvc setting unset {name}`" for name in guilty or stored)
-        raise Misconfigured(f"settings of the database do not fit ({mistakes}): mend the file, or {commands}") from exc
+        raise Misconfigured(
+            say(
+                "settings of the database do not fit (%(mistakes)s): mend the file, or %(commands)s",
+                mistakes=mistakes,
+                commands=commands,
+            )
+        ) from exc
 
 
 def list_all(session: Session, actor: Actor, basis: Basis) -> Sequence[Listed]:

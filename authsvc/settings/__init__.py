@@ -23,6 +23,7 @@ from authsvc.settings.sections import (
     WebSettings,
     is_http_url,
     is_safe_server,
+    separator,
 )
 from authsvc.settings.stored import KINDS, SCALARS, Kind, is_storable, kind_of
 
@@ -56,5 +57,6 @@ __all__ = [
     "is_storable",
     "kind_of",
     "load",
+    "separator",
     "with_stored",
 ]

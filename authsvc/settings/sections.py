@@ -33,6 +33,12 @@ def _split_names(value: object) -> object:
     return [part.strip() for part in value.split(";") if part.strip()] if isinstance(value, str) else value
 
 
+def separator(section: type["Section"], name: str) -> str:
+    """What stands between the values of a list that is one text."""
+    is_of_names = any(getattr(rule, "func", None) is _split_names for rule in section.model_fields[name].metadata)
+    return "; " if is_of_names else ", "
+
+
 LdapUrl = Annotated[str, Field(pattern=r"^ldaps?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?$")]
 
 

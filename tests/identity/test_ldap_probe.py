@@ -1,5 +1,6 @@
 import pytest
 
+from authsvc.errors import Sentence
 from authsvc.identity.ldap_probe import probe
 from tests.conftest import free_port
 from tests.identity import servers
@@ -23,6 +24,12 @@ def test_every_step_of_the_example_is_well(configure):
 def test_a_step_says_what_it_found_and_how_long_it_took(configure):
     people = list(probe(configure()))[5]
     assert (people.message, people.milliseconds > 0) == (f"found in ou=people,{BASE}: 10 or more", True)
+
+
+def test_what_a_step_says_can_be_translated(configure, plain):
+    steps = [*probe(configure()), *probe(plain(bind_dn="", bind_password=None))]
+    said = [text for step in steps[1:] for text in (step.step, step.message, step.mend) if text]
+    assert [text for text in said if not isinstance(text, Sentence) and "127.0.0.1" not in text] == []
 
 
 def test_every_server_is_tried(configure, directory):
