@@ -61,6 +61,7 @@ ACTIONS = {
     "list": lazy_gettext("list"),
     "stop": lazy_gettext("stop"),
     "operate": lazy_gettext("run"),
+    "catalog": lazy_gettext("list all repositories"),
 }
 
 RESOURCES = {

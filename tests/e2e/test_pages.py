@@ -77,4 +77,4 @@ def test_every_page_is_reached_is_accessible_and_speaks_its_language(site, brows
             )
     pages = {rule.endpoint for rule in url_map.iter_rules() if "GET" in rule.methods} - {"site.static", *NOT_LINKED}
     missing = {endpoint for endpoint in pages - reached if not endpoint.startswith(MACHINES)}
-    assert (wrong, complaints, missing) == ([], [], set())
+    assert not [*wrong, *complaints, *missing], "\n".join([*wrong, *complaints, *missing])

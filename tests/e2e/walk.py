@@ -28,11 +28,11 @@ def seed(site: Native) -> None:
     site.authsvc("project", "add", "acme")
     site.authsvc("project", "add", "open", "--public")
     site.authsvc("group", "add", "builders")
-    site.authsvc("group", "user", "add", "builders", "charlie", check=False)
+    site.authsvc("group", "add-user", "builders", "charlie")
     site.authsvc("member", "set", "acme", "alice", "projectAdmin")
     site.authsvc("member", "set", "acme", "bob", "developer")
     site.authsvc("member", "set", "acme", "builders", "guest", "--group")
-    site.authsvc("role", "set", "puller", "repository:pull", check=False)
+    site.authsvc("role", "set", "puller", "repository:pull")
     site.authsvc("robot", "add", "ci", "--project", "acme", "--days", "30", "--allow", "acme:repository:pull,push")
     site.authsvc("robot", "add", "backup", "--days", "-1", "--allow", "*:repository:pull")
 

@@ -15,6 +15,7 @@ from authsvc.errors import AppError
 from authsvc.web import access, errors, lists, visitor
 from authsvc.web.access import needs
 from authsvc.web.request import services
+from authsvc.web.words import action_name
 
 bp = Blueprint("explain", __name__)
 project_bp = Blueprint("project_explain", __name__, url_prefix="/projects/<project>")
@@ -37,7 +38,7 @@ def show_project(project: str) -> Any:  # noqa: ANN401
 
 def _page(template: str, facts: dict[str, Any]) -> Any:  # noqa: ANN401
     asked, given = lists.asked(""), request.args.to_dict()
-    facts |= {"given": {"action": "push"} | given, "actions": [(name, name) for name in DOCKER], "asked": asked}
+    facts |= {"given": {"action": "push"} | given, "actions": [(name, action_name(name)) for name in DOCKER], "asked": asked}
     repository = given.get("repository", "").strip()
     if not repository:
         return render_template(template, **facts)
