@@ -77,6 +77,7 @@ def create_app(built: Services | None = None) -> Flask:
     process = built or _live()
     services.start_logging(process.settings)
     app = Flask("authsvc", static_folder=None, template_folder="web/templates")
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True  # a long list is a fifth lighter
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.url_map.converters["int"] = RowNumber
     app.extensions["authsvc"] = process

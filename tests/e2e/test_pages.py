@@ -23,6 +23,10 @@ NOT_LINKED = {
     "site.trust": "needs a self-signed certificate",
     "site.certificate": "the same",
     "members.suggest": "is part of a page",
+    "groups.suggest": "the same",
+    "log.export": "is a file",
+    "project_log.export": "the same",
+    "users.home": "leads on to the users",
 }
 MACHINES = ("events.", "health.", "metrics.", "token.")
 
@@ -48,10 +52,12 @@ def untranslated() -> set[str]:
 
 
 def spoken(page: Page) -> set[str]:
-    """The texts of a page, one for each piece."""
+    """The texts of a page, one for each piece, without what is no language."""
     script = """() => {
         const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];
-        while (walker.nextNode()) found.push(walker.currentNode.textContent.trim());
+        while (walker.nextNode()) {
+            if (!walker.currentNode.parentElement.closest("code, samp")) found.push(walker.currentNode.textContent.trim());
+        }
         return found.filter((text) => text);
     }"""
     return set(page.evaluate(script))

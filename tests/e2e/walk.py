@@ -1,7 +1,7 @@
 """A walk over every page of the site, as a browser finds them: from link to link."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -33,6 +33,7 @@ def seed(site: Native) -> None:
     site.authsvc("member", "set", "acme", "bob", "developer")
     site.authsvc("member", "set", "acme", "builders", "guest", "--group")
     site.authsvc("role", "set", "puller", "repository:pull")
+    site.authsvc("setting", "set", "ldap.corp", "urls=ldaps://ldap.example.com", "base=dc=example,dc=com")
     site.authsvc("robot", "add", "ci", "--project", "acme", "--days", "30", "--allow", "acme:repository:pull,push")
     site.authsvc("robot", "add", "backup", "--days", "-1", "--allow", "*:repository:pull")
 
@@ -75,13 +76,13 @@ def routes(site: Native) -> Map:
     return create_app(services.build(load(site.environment))).url_map
 
 
-def pages(page: Page, url_map: Map, start: str = "/") -> Iterator[tuple[str, str]]:
+def pages(page: Page, url_map: Map, *, starts: Sequence[str] = ("/", "/search?q=a")) -> Iterator[tuple[str, str]]:
     """Go from page to page; yields the endpoint and the path of each kind of page, while it is shown.
 
     Of pages that differ in a name alone the first one found is shown.
     """
     adapter = url_map.bind("")
-    waiting, seen = [start], set()
+    waiting, seen = list(starts), set()
     while waiting:
         path = waiting.pop(0)
         endpoint, _ = adapter.match(urlsplit(path).path, method="GET")

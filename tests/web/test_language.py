@@ -112,7 +112,7 @@ class Words(HTMLParser):
     """Collects what a template says in words of its own, outside of code and of `_()`."""
 
     SPOKEN = ("aria-label", "alt", "placeholder", "title")
-    QUIET = ("code", "pre", "script", "style")
+    QUIET = ("code", "pre", "samp", "script", "style")
 
     def __init__(self) -> None:
         super().__init__()

@@ -38,7 +38,8 @@ def show_project(project: str) -> Any:  # noqa: ANN401
 
 def _page(template: str, facts: dict[str, Any]) -> Any:  # noqa: ANN401
     asked, given = lists.asked(""), request.args.to_dict()
-    facts |= {"given": {"action": "push"} | given, "actions": [(name, action_name(name)) for name in DOCKER], "asked": asked}
+    actions = [(name, action_name(name)) for name in DOCKER]
+    facts |= {"given": {"action": "push"} | given, "actions": actions, "asked": asked}
     repository = given.get("repository", "").strip()
     if not repository:
         return render_template(template, **facts)
