@@ -56,7 +56,8 @@ def spoken(page: Page) -> set[str]:
     script = """() => {
         const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];
         while (walker.nextNode()) {
-            if (!walker.currentNode.parentElement.closest("code, samp")) found.push(walker.currentNode.textContent.trim());
+            const node = walker.currentNode;
+            if (!node.parentElement.closest("code, samp")) found.push(node.textContent.trim());
         }
         return found.filter((text) => text);
     }"""
