@@ -1,8 +1,10 @@
 import re
 
 import pytest
+from sqlalchemy import update
 
 from authsvc.core import access_tokens
+from authsvc.db.tables import User
 from tests.factories import access, make_session
 
 NEW = {"name": "laptop", "days": "90", "actions": ["pull", "push"], "pattern": ""}
@@ -164,3 +166,11 @@ def built_user(session):
 def test_whoever_is_not_logged_in_is_sent_to_the_login_page(browser, path):
     browser.get("/login")
     assert browser.post(path).location == "/login"
+
+
+def test_the_page_leads_to_the_change_of_a_password_that_is_kept_here(bobs, built):
+    link = '<a href="/account/password">Change my password</a>'
+    assert link in bobs.get("/account").text
+    with built.transaction() as session:
+        session.execute(update(User).where(User.name == "bob").values(source="ldap", password_hash=None))
+    assert link not in bobs.get("/account").text
