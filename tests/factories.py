@@ -159,6 +159,7 @@ def make_everything(session: Session, project: Project, person: User) -> dict[st
         "role": role.name,
         "name": person.name,
         "session_id": browser.id,
+        "kind": "ldap",
     }
 
 

@@ -26,8 +26,11 @@ def check(section: Section) -> None:
 
 
 def _is_readable(path: Path) -> bool:
-    """Not a device or a pipe, which would have no end."""
-    return path.is_file() and os.access(path, os.R_OK)
+    """Not a device or a pipe, which would have no end. A name that is too long for any file is none."""
+    try:
+        return path.is_file() and os.access(path, os.R_OK)
+    except OSError:
+        return False
 
 
 def _check_ca(path: Path) -> None:

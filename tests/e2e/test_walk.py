@@ -193,7 +193,7 @@ def token(site: Native) -> httpx.Response:
 
 def test_a_role_in_a_new_project_lets_a_push_through_until_it_is_taken_away(root, pushes):
     project = f"new-{secrets.token_hex(4)}"
-    root.go("/projects/new")
+    root.go("/projects/-/new")
     root.fill(Name=project)
     root.press("Make the project")
     root.is_told("The project %(name)s was made. Its first members can be added here.", name=project)

@@ -59,6 +59,7 @@ NO_LINK = {
     "password.strength": "is part of a page",
     "users.home": "leads on to the list",
     "users.import": "needs a directory",
+    **dict.fromkeys([f"sources.{what}" for what in ("show", "change", "delete", "check", "person")], "needs a source"),
 }
 ADDRESSES = 4
 """As many pages of a kind are read: somebody's own page has other forms than somebody else's."""
