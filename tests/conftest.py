@@ -4,6 +4,7 @@ alice is project admin of `acme`, bob is developer there, charlie has an account
 administrator. `acme` is private, `open` is public.
 """
 
+import copy
 import shutil
 import socket
 import subprocess
@@ -27,6 +28,7 @@ from authsvc.db import migrate
 from authsvc.db.engine import Session, make_engine, transaction
 from authsvc.db.tables import Base
 from authsvc.domain.permissions import Actor, Credential, Role
+from authsvc.jobs.producer import Producer
 from authsvc.services import Services
 from authsvc.settings import Settings
 from authsvc.stack import home as home_module
@@ -238,9 +240,27 @@ def built(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Servi
     made.engine.dispose()
 
 
+@pytest.fixture(scope="session")
+def made_once() -> list[Flask]:
+    """The first application of this process."""
+    return []
+
+
 @pytest.fixture
-def app(built: Services) -> Flask:
-    """The application."""
+def app(built: Services, made_once: list[Flask]) -> Flask:
+    """The application; its rules and templates, which take a tenth of a second each, are compiled once."""
+    if not made_once:
+        made_once.append(create_app(built))
+    made = copy.copy(made_once[0])
+    made.config, made.view_functions = copy.copy(made.config), dict(made.view_functions)
+    made.extensions = made.extensions | {"authsvc": built, "producer": Producer(lambda: built.settings)}
+    made.secret_key = built.site_key
+    return made
+
+
+@pytest.fixture
+def own_app(built: Services) -> Flask:
+    """An application that a test may give further routes."""
     return create_app(built)
 
 

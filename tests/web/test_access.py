@@ -143,6 +143,12 @@ PEOPLE = ("alice", "bob", "charlie", "root")
 PROJECTS = ("acme", "open", "nowhere")
 
 
+@pytest.fixture
+def app(own_app):
+    """One that these tests give further routes."""
+    return own_app
+
+
 def spelt(found: access.Access | None) -> str:
     """What a route asks for, as the table above has it."""
     if found is None:

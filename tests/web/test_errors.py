@@ -9,6 +9,12 @@ MACHINES = ["/service/nothing", "/api/nothing", "/api/v2.0/nothing", "/v2/nothin
 
 
 @pytest.fixture
+def app(own_app):
+    """One that these tests give further routes."""
+    return own_app
+
+
+@pytest.fixture
 def failing(app):
     """A client of an application that raises what it is told, at `/api/fail` and `/fail`."""
     told: list[BaseException] = []

@@ -52,6 +52,12 @@ def test_what_a_browser_shows_names_what_the_site_needs(client, path, directive)
         assert directive in answer.headers["Content-Security-Policy"].split("; ")
 
 
+@pytest.fixture
+def app(own_app):
+    """One that these tests give further routes."""
+    return own_app
+
+
 def test_no_policy_lets_a_page_run_what_stands_in_it(client):
     assert "unsafe" not in client.get("/").headers["Content-Security-Policy"]
 
