@@ -7,12 +7,13 @@ A row's hash covers the row before it, so that a changed, removed or reordered r
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, LargeBinary, Select, Subquery, and_, cast, func, select, union_all, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, CompoundSelect, LargeBinary, Select, and_, cast, func, select, union_all, update
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from authsvc.core import pages
 from authsvc.core.rights import require
@@ -30,6 +31,10 @@ Without the kind a name says too little: `acme` may be a user, too, and `acme/ci
 CHANGES_NOTHING = frozenset({"login", "refresh-token.add", "robot.expiring", "session.begin", "session.end"})
 """Actions after which nobody has other rights than before, so that what processes remember of them stays."""
 _HEAD = 1
+FEW = 20_000
+"""Events that a database sorts in a moment."""
+SKEW = 3_600
+"""Seconds by which the clocks of several machines may differ."""
 
 
 def record(
@@ -178,50 +183,96 @@ def _pieces(engine: Engine, wanted: AuditFilter) -> Iterator[AuditEvent]:
 
 
 def _stretch(session: Session, wanted: AuditFilter, before: int | None, after: int | None, size: int) -> Stretch:
+    """Which events are shown is asked first, and then what they hold: an index answers the one, and few rows the other."""
     size = min(max(1, size), pages.MAX_SIZE)
-    fitting = _fitting(wanted)
+    fitting = _fitting(session, wanted).subquery().c.id
+    keys = select(fitting).limit(size + 1)
     if after is not None:
-        found = list(session.scalars(fitting.where(AuditEvent.id > after).order_by(AuditEvent.id).limit(size + 1)))
-        shown = found[:size][::-1]
+        found = session.scalars(keys.where(fitting > after).order_by(fitting)).all()
+        shown = _events(session, found[:size])
         return Stretch(shown, older=shown[-1].id if shown else None, newer=shown[0].id if len(found) > size else None)
     if before is not None:
-        fitting = fitting.where(AuditEvent.id < before)
-    found = list(session.scalars(fitting.order_by(AuditEvent.id.desc()).limit(size + 1)))
-    shown = found[:size]
+        keys = keys.where(fitting < before)
+    found = session.scalars(keys.order_by(fitting.desc())).all()
+    shown = _events(session, found[:size])
     older = shown[-1].id if len(found) > size else None
     return Stretch(shown, older=older, newer=shown[0].id if shown and before is not None else None)
 
 
-def _fitting(wanted: AuditFilter) -> Select[Any]:
-    fitting = select(AuditEvent).where(*_conditions(wanted))
+def _events(session: Session, numbers: Sequence[int]) -> Sequence[AuditEvent]:
+    """Events by their numbers, newest first."""
+    wanted = select(AuditEvent).where(AuditEvent.id.in_(numbers)).order_by(AuditEvent.id.desc())
+    return session.scalars(wanted).all() if numbers else ()
+
+
+def _fitting(session: Session, wanted: AuditFilter) -> Select[Any] | CompoundSelect[Any]:
+    """The numbers of the events that somebody asks for."""
+    conditions = [*_conditions(session, wanted), *_in_time(session, wanted)]
     if not wanted.project:
-        return fitting
-    theirs = _of_project(wanted.project)
-    return fitting.join(theirs, theirs.c.id == AuditEvent.id)
+        return select(AuditEvent.id).where(*conditions)
+    # Each kind by itself, since in place of this a database would rather go through the whole trail from its end.
+    of_kind = [(_is_of(kind), _is_object(wanted.project, behind)) for kind, behind in OF_PROJECT.items()]
+    return union_all(*(select(AuditEvent.id).where(*theirs, *conditions) for theirs in of_kind))
 
 
-def _conditions(wanted: AuditFilter) -> list[ColumnElement[bool]]:
+def _conditions(session: Session, wanted: AuditFilter) -> list[ColumnElement[bool]]:
+    """What is asked for, so that an index answers the condition that few events fit, and no other one.
+
+    Left to themselves, SQLite guesses, and MariaDB may go through the trail from its end for what is not in it.
+    """
+    given = {field: value for field in _SEARCHED if (value := getattr(wanted, field))}
+    fits = {field: _SEARCHED[field](getattr(AuditEvent, field), value) for field, value in given.items()}
+    counts = {field: _count(session, condition) for field, condition in fits.items()}
+    narrowest = min(counts, key=counts.__getitem__, default="")
+    if wanted.project:
+        # Its own events are few beside all, and their index holds action and result, too.
+        indexed = {narrowest} & {"actor"}
+    elif counts.get(narrowest, FEW) < FEW:
+        indexed = {narrowest}
+    else:
+        # Of what many fit there is a page soon, in the order of the events, which a beginning's index has not.
+        indexed = given.keys() - {"object"}
+    return [
+        fits[field] if field in indexed else _SEARCHED[field](_unindexed(getattr(AuditEvent, field)), value)
+        for field, value in given.items()
+    ]
+
+
+def _count(session: Session, condition: ColumnElement[bool]) -> int:
+    """How many events fit a condition by itself; no further than what is few."""
+    some = select(AuditEvent.id).where(condition).limit(FEW).subquery()
+    return session.scalar(select(func.count()).select_from(some)) or 0
+
+
+def _in_time(session: Session, wanted: AuditFilter) -> list[ColumnElement[bool]]:
+    """When they happened, by their numbers first: events are numbered as they come, and clocks differ little."""
+    at, number = _unindexed(AuditEvent.at), select(AuditEvent.id).limit(1)
     found: list[ColumnElement[bool]] = []
-    if wanted.actor:
-        found.append(AuditEvent.actor == wanted.actor)
-    if wanted.action:
-        found.append(AuditEvent.action == wanted.action)
-    if wanted.object:
-        found.append(pages.begins(AuditEvent.object, wanted.object))
-    if wanted.result:
-        found.append(AuditEvent.result == wanted.result)
     if wanted.since is not None:
-        found.append(AuditEvent.at >= wanted.since)
+        found.append(at >= wanted.since)
+        sooner = number.where(AuditEvent.at < wanted.since - SKEW).order_by(AuditEvent.at.desc(), AuditEvent.id.desc())
+        found.append(AuditEvent.id > (session.scalar(sooner) or 0))
     if wanted.until is not None:
-        found.append(AuditEvent.at < wanted.until)
+        found.append(at < wanted.until)
+        later = session.scalar(
+            number.where(AuditEvent.at >= wanted.until + SKEW).order_by(AuditEvent.at, AuditEvent.id)
+        )
+        found += [AuditEvent.id < later] if later else []
     return found
 
 
-def _of_project(name: str) -> Subquery:
-    """The numbers of a project's events. Found by themselves, since in place of this a database would rather go
-    through the whole trail from its end until it has a page of them."""
-    found = [select(AuditEvent.id).where(_is_of(kind), _is_object(name, behind)) for kind, behind in OF_PROJECT.items()]
-    return union_all(*found).subquery()
+def _unindexed(column: InstrumentedAttribute[Any]) -> ColumnElement[Any]:
+    """A column, so that no index answers what is asked of it."""
+    return func.coalesce(column, column)
+
+
+_SEARCHED: Mapping[str, Callable[[Any, str], ColumnElement[bool]]] = {
+    "actor": operator.eq,
+    "object": pages.begins,
+    "result": operator.eq,
+    "action": operator.eq,
+}
+"""How each field of a filter is compared."""
 
 
 def _is_of(kind: str) -> ColumnElement[bool]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, not_, or_, select, update
+from sqlalchemy import ColumnElement, not_, or_, select, true, update
 from sqlalchemy import delete as sql_delete
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -184,7 +184,7 @@ def list_page(
     if source:
         wanted = wanted.where(User.source == source)
     if enabled is not None:
-        wanted = wanted.where(User.enabled.is_(enabled))
+        wanted = wanted.where(User.enabled == enabled)
     if admin is not None:
         wanted = wanted.where(is_admin() if admin else not_(is_admin()))
     return pages.read(session, wanted, User.id, asked, _SORTS, lambda row: Listed(*row))
@@ -364,7 +364,8 @@ _SORTS: pages.Sorts = {
 
 def is_admin() -> ColumnElement[bool]:
     """Whether a user is a system administrator, here or by what their source says."""
-    return or_(User.admin, User.admin_by_source)
+    # Compared, since MariaDB looks into no index for a bare column.
+    return or_(User.admin == true(), User.admin_by_source == true())
 
 
 def _keep_an_administrator(session: Session, user: User) -> None:

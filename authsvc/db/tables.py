@@ -53,6 +53,13 @@ class User(Base):
     """
 
     __tablename__ = "users"
+    __table_args__ = (
+        Index(None, "admin"),
+        Index(None, "admin_by_source"),
+        Index(None, "enabled", "name"),
+        Index(None, "source", "name"),
+        _MARIADB,
+    )
 
     id: Mapped[int] = mapped_column(Serial, primary_key=True)
     name: Mapped[str] = mapped_column(Name, unique=True)
@@ -116,7 +123,8 @@ class Member(Base):
         CheckConstraint("(user_id IS NULL) <> (group_id IS NULL)", name="one_holder"),
         Index(None, "user_id"),
         Index(None, "group_id"),
-        Index(None, "role"),
+        # All that the list of a role's holders is sorted and searched by.
+        Index(None, "role", "project_id", "user_id", "group_id"),
         _MARIADB,
     )
 
@@ -265,7 +273,15 @@ class AuditEvent(Base):
     """What happened: append-only (a trigger refuses changes), each row chained to the one before by its hash."""
 
     __tablename__ = "audit_events"
-    __table_args__ = (Index(None, "at"), Index(None, "actor"), Index(None, "action"), Index(None, "object"), _MARIADB)
+    __table_args__ = (
+        Index(None, "at"),
+        Index(None, "actor"),
+        Index(None, "action"),
+        # With the action, by which a project's events are told from others, and the result that they are filtered by.
+        Index(None, "object", "action", "result"),
+        Index(None, "result"),
+        _MARIADB,
+    )
 
     id: Mapped[int] = mapped_column(Serial, primary_key=True)
     at: Mapped[int] = mapped_column(BigInteger)

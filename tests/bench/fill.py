@@ -46,20 +46,20 @@ def fill(engine: Engine, users: int, projects: int, robots: int = 1_000) -> Fill
             for name in people
         ],
     )  # fmt: skip
-    ids = _ids(engine, tables.User), _ids(engine, tables.Project)
+    users_by_name, projects_by_name = ids(engine, tables.User), ids(engine, tables.Project)
     roles = ("developer", "guest", "maintainer")
     _insert(
         engine,
         tables.Member,
         [
             {
-                "project_id": ids[1][f"team{number % projects}"], "user_id": ids[0][name],
+                "project_id": projects_by_name[f"team{number % projects}"], "user_id": users_by_name[name],
                 "role": roles[number % 3], "pattern": "", "created_at": now,
             }
             for number, name in enumerate(people)
         ],
     )  # fmt: skip
-    return Filled(people, _robots(engine, robots, now), _access_token(engine, people[0], ids[0][people[0]], now))
+    return Filled(people, _robots(engine, robots, now), _access_token(engine, people[0], users_by_name[people[0]], now))
 
 
 def _robots(engine: Engine, count: int, now: int) -> list[tuple[str, str]]:
@@ -75,9 +75,9 @@ def _robots(engine: Engine, count: int, now: int) -> list[tuple[str, str]]:
             for name, secret in made
         ],
     )  # fmt: skip
-    ids = _ids(engine, tables.Robot)
+    made_by_name = ids(engine, tables.Robot)
     rights = [
-        {"robot_id": ids[name], "reach": "all", "resource": "repository", "action": action}
+        {"robot_id": made_by_name[name], "reach": "all", "resource": "repository", "action": action}
         for name, _ in made
         for action in ("pull", "push")
     ]
@@ -99,7 +99,8 @@ def _secret(kind: Kind, number: int) -> str:
     return machine_secrets.render(kind, number.to_bytes(machine_secrets.RANDOM_BYTES, "big"))
 
 
-def _ids(engine: Engine, table: type[tables.Base]) -> dict[str, int]:
+def ids(engine: Engine, table: type[tables.Base]) -> dict[str, int]:
+    """The numbers of a table's rows by their names."""
     columns: Table = table.__table__  # type: ignore[assignment]
     with engine.connect() as connection:
         return {row.name: row.id for row in connection.execute(select(columns.c.name, columns.c.id))}
