@@ -183,7 +183,7 @@ def _pieces(engine: Engine, wanted: AuditFilter) -> Iterator[AuditEvent]:
 
 
 def _stretch(session: Session, wanted: AuditFilter, before: int | None, after: int | None, size: int) -> Stretch:
-    """Which events are shown is asked first, and then what they hold: an index answers the one, and few rows the other."""
+    """Which events are shown is asked first, then what they hold: an index answers the one, few rows the other."""
     size = min(max(1, size), pages.MAX_SIZE)
     fitting = _fitting(session, wanted).subquery().c.id
     keys = select(fitting).limit(size + 1)

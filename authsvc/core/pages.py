@@ -54,7 +54,7 @@ Sorts = Mapping[str, tuple[ColumnElement[Any] | InstrumentedAttribute[Any], ...]
 """The columns of each order that a list can be had in; together they tell all rows apart."""
 
 
-def read(
+def read(  # noqa: PLR0913, PLR0917 (the last two are named)
     session: Session,
     wanted: Select[Any],
     key: InstrumentedAttribute[int],
@@ -62,6 +62,7 @@ def read(
     sorts: Sorts,
     show: Callable[[Any], T],
     own: str = "name",
+    search: ColumnElement[bool] | None = None,
 ) -> Page[T]:
     """A page of what a statement finds, in one of the orders that there are.
 
@@ -72,11 +73,13 @@ def read(
         key: tells its rows apart.
         show: makes of a row what the page has.
         own: the order for whoever asks for none that there is.
+        search: what else the rows must fit, where that costs much: it is not asked again of those that were found.
     """
-    total = session.scalar(wanted.with_only_columns(func.count(), maintain_column_froms=True)) or 0
+    fitting = wanted if search is None else wanted.where(search)
+    total = session.scalar(fitting.with_only_columns(func.count(), maintain_column_froms=True)) or 0
     empty: Page[T] = _place(asked, total)
     size, order = _size(asked), _order(asked.sort, sorts, own)
-    keys = wanted.with_only_columns(key, maintain_column_froms=True).order_by(*order)
+    keys = fitting.with_only_columns(key, maintain_column_froms=True).order_by(*order)
     here = session.scalars(keys.limit(size).offset((empty.page - 1) * size)).all()
     rows = session.execute(wanted.where(key.in_(here)).order_by(*order)) if here else ()
     return replace(empty, rows=[show(row) for row in rows])

@@ -134,12 +134,13 @@ def who_holds(session: Session, actor: Actor, role: str, asked: Asked) -> Page[H
         .outerjoin(Group, Group.id == Member.group_id)
         .where(Member.role == role)
     )
+    named = None
     if asked.text:
         # Found by themselves: going through all names once is faster than looking up each holder's.
         people = select(User.id).where(pages.contains(User.name, asked.text))
         groups = select(Group.id).where(pages.contains(Group.name, asked.text, any_case=True))
-        wanted = wanted.where(or_(Member.user_id.in_(people), Member.group_id.in_(groups)))
-    return pages.read(session, wanted, Member.id, asked, _SORTS, _held, own="made")
+        named = or_(Member.user_id.in_(people), Member.group_id.in_(groups))
+    return pages.read(session, wanted, Member.id, asked, _SORTS, _held, own="made", search=named)
 
 
 def list_given(session: Session, actor: Actor, project: permissions.Project) -> Sequence[Listed]:

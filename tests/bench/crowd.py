@@ -1,4 +1,4 @@
-"""Everything else that a large installation holds beside people, projects and robots: what the pages of the site show."""
+"""What else a large installation holds beside people, projects and robots: all that the site's pages show."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -239,9 +239,23 @@ def numbers(stretch: Stretch) -> list[int]:
         (AuditFilter(project="acme-two"), [6]),
         (AuditFilter(project="acme", action="member.set"), [2]),
         (AuditFilter(project="' OR 1=1 --"), []),
+        (AuditFilter(action="project.add", object="acme", actor="alice"), [1]),
     ],
 )
-def test_events_are_found_by_what_they_say(engine, trail, root, wanted, found):
+@pytest.mark.parametrize("few", [audit.FEW, 1], ids=["few fit", "many fit"])
+def test_events_are_found_by_what_they_say(engine, trail, root, monkeypatch, wanted, found, few):
+    monkeypatch.setattr(audit, "FEW", few)
+    with reading(engine) as session:
+        assert numbers(audit.list_page(session, root, wanted)) == found
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [(AuditFilter(since=20_000), [4, 3, 1]), (AuditFilter(until=20_000), [2]), (AuditFilter(since=20_001), [4, 3])],
+)
+def test_events_are_found_by_their_time_where_clocks_differ(engine, root, wanted, found):
+    for at in (20_000, 20_000 - audit.SKEW, 20_002, 20_001 + audit.SKEW):
+        write(engine, "alice", now=at)
     with reading(engine) as session:
         assert numbers(audit.list_page(session, root, wanted)) == found
 
