@@ -8,6 +8,7 @@ from authsvc import settings as settings_module
 from authsvc.core import settings_store
 from authsvc.core.sealing import Sealer
 from authsvc.core.settings_store import MASK, TYPE_AGAIN, Basis, SetSetting, SetSource
+from authsvc.db import revision
 from authsvc.db.engine import reading, transaction
 from authsvc.db.tables import AuditEvent, Setting
 from authsvc.errors import Conflict, Forbidden, Invalid, Misconfigured, NotFound, Unavailable
@@ -491,7 +492,7 @@ def test_before_the_migration_it_is_said(engine):
     finally:
         with transaction(engine) as session:
             session.execute(text("ALTER TABLE later RENAME TO settings"))
-            session.execute(text("UPDATE alembic_version SET version_num = '0008'"))
+            session.execute(text(f"UPDATE alembic_version SET version_num = '{revision.NEWEST}'"))
 
 
 def test_a_database_that_is_away_is_said(no_database):

@@ -96,12 +96,13 @@ def test_people_of_a_directory_come_in_while_it_is_set(site: Native, corp: list[
 
 
 def test_the_secret_is_in_no_file_but_sealed(site: Native, corp: list[str]) -> None:
-    site.authsvc(
-        "setting", "set", "ldap.other", *corp, "--secret", "bind_password", stdin=f"{servers.SERVICE_PASSWORD}\n"
-    )
+    secret = f"{servers.SERVICE_PASSWORD}\n"
+    with _followed(site):
+        site.authsvc("setting", "set", "ldap.other", *corp, "--secret", "bind_password", stdin=secret)
     listed = site.authsvc("setting", "list", "--json").stdout
     files = [site.home / "authsvc.db", *(site.home / "log").iterdir(), site.output]
     assert [row["name"] for row in json.loads(listed)] == ["ldap.other"]
     assert servers.SERVICE_PASSWORD not in listed
     assert [path.name for path in files if servers.SERVICE_PASSWORD.encode() in path.read_bytes()] == []
-    site.authsvc("setting", "unset", "ldap.other")
+    with _followed(site):
+        site.authsvc("setting", "unset", "ldap.other")
