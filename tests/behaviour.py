@@ -204,6 +204,11 @@ class ServicePromises:
         assert [(row["action"], row["object"], row["result"]) for row in mine] == [("login", "charlie", "refused")]
         site.authsvc("audit", "verify")
 
+    def test_the_files_of_the_site_come_compressed_and_its_pages_do_not(self, site: Site) -> None:
+        style, page = (httpx.get(f"http://{site.host}{path}") for path in ("/static/vendor/pico.min.css", "/login"))
+        assert (style.status_code, style.headers.get("content-encoding")) == (200, "gzip")
+        assert (page.status_code, page.headers.get("content-encoding")) == (200, None)
+
     def test_one_request_id_stands_in_every_log(self, site: Site) -> None:
         at_web = httpx.get(f"http://{site.host}/service/token", auth=("charlie", "wrong")).headers["x-request-id"]
         at_registry = httpx.get(f"http://{site.host}/v2/").headers["x-request-id"]

@@ -56,7 +56,8 @@ class User(Base):
     __table_args__ = (
         Index(None, "admin"),
         Index(None, "admin_by_source"),
-        Index(None, "enabled", "name"),
+        # Begun with `enabled` it would lead SQLite to everybody, from whom it looks for what it joins them with.
+        Index(None, "name", "enabled"),
         Index(None, "source", "name"),
         _MARIADB,
     )

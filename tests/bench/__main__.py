@@ -1,5 +1,7 @@
 """`make bench`: how fast, side by side in one run, as a table, as JSON and as a picture.
 
+`make bench PART=pages` measures the pages of the site alone.
+
 Absolute figures are this machine's; what is promised are ratios within one run.
 """
 
@@ -8,7 +10,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +20,7 @@ import httpx
 from authsvc.cli.output import show
 from authsvc.cli.run import gunicorn
 from authsvc.settings import LdapSettings, WebSettings
-from tests.bench import directory, picture, processes, pulls, sites
+from tests.bench import directory, pages, picture, processes, pulls, sites
 from tests.bench.fill import PASSWORD
 from tests.bench.load import SECONDS, Measured, Request, basic, compare, measure, storm
 from tests.bench.sites import Bench
@@ -327,27 +329,51 @@ def _at_least(what: str, measured: float, wanted: float) -> Promise:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("part", nargs="?", choices=["pages"], help="this part alone: the pages of the site")
     parser.add_argument("--out", type=Path, default=Path("build/bench"), help="where the JSON and the picture go")
-    out = parser.parse_args().out
-    out.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        bencher = Bencher(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench"))))
-        bencher.run()
-    promises = list(bencher.promises())
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="bench") as directory:
+        sys.exit(_only_pages(Path(directory), given.out) if given.part else _everything(Path(directory), given.out))
+
+
+def _only_pages(directory: Path, out: Path) -> int:
+    report = pages.run(directory)
+    promises = list(_of_pages(report))
+    tables = {"pages": report.rows, "promises": [asdict(one) for one in promises]}
+    return _publish(tables, promises, out / "pages.json")
+
+
+def _everything(directory: Path, out: Path) -> int:
+    bencher = Bencher(directory)
+    bencher.run()
+    report = pages.run(directory)
+    promises = [*bencher.promises(), *_of_pages(report)]
     tables = {
+        "pages": report.rows,
         "tokens": [asdict(row) for row in bencher.rows],
         "storms": bencher.storms,
         "pulls": bencher.pulls,
         "idle_mb": [bencher.memory],
         "promises": [asdict(one) for one in promises],
     }
+    picture.draw(tables, out / "bench.svg")
+    return _publish(tables, promises, out / "bench.json")
+
+
+def _of_pages(report: pages.Report) -> Iterator[Promise]:
+    yield _at_most("the slowest page of the site, ms", report.slowest, pages.MARK_MS)
+    yield _at_most(f"the heaviest with its files, kB: {report.heaviest}", report.kb, pages.MARK_KB)
+
+
+def _publish(tables: dict[str, list[dict[str, Any]]], promises: list[Promise], target: Path) -> int:
+    """Show the tables and write them down; returns the exit status."""
     for rows in tables.values():
         print()
         show(rows, as_json=False, empty="nothing")
-    (out / "bench.json").write_text(json.dumps(tables, indent=2) + "\n")
-    picture.draw(tables, out / "bench.svg")
-    print(f"\nwritten: {out / 'bench.json'} and {out / 'bench.svg'}")
-    sys.exit(0 if all(one.kept for one in promises) else 1)
+    target.write_text(json.dumps(tables, indent=2) + "\n")
+    print(f"\nwritten: {target}")
+    return 0 if all(one.kept for one in promises) else 1
 
 
 if __name__ == "__main__":

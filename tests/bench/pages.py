@@ -3,6 +3,7 @@
 The application is asked in this process, without a network: what is measured is its own time and the database's.
 """
 
+import gzip
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -76,6 +77,7 @@ VARIANTS: Mapping[str, tuple[str, ...]] = {
     "robots.index": (*LISTED, "sort=expires", "sort=used", "sort=-created"),
     "roles.show": ("sort=project", *LISTED, "sort=made", "sort=-project"),
     "roles.new": ("copy=maintainer",),
+    "sources.new": ("kind=ldap",),
     "admin_sessions.index": (*LISTED, "sort=seen", "sort=user", "sort=-begun"),
     "log.index": (
         *("before=2000", "after=1000", "actor=user7", "actor=nobody", "action=login", "action=user.add"),
@@ -110,7 +112,7 @@ VARIANTS: Mapping[str, tuple[str, ...]] = {
     "search.show": ("q=9", "q=nothing-like-it"),
 }
 """What else pages are asked for."""
-NEEDS_QUERY = {"members.edit", "search.show", "log.export", "project_log.export"}
+NEEDS_QUERY = {"members.edit", "sources.new", "search.show", "log.export", "project_log.export"}
 """Pages that are nothing without a query."""
 
 
@@ -157,9 +159,9 @@ class Site:
         return found
 
     def weigh(self, answer: Answer) -> int:
-        """The bytes of a page with its files."""
+        """The bytes of a page with its files, these as nginx sends them."""
         client = self._app.test_client()
-        return answer.size + sum(len(client.get(path).data) for path in answer.files)
+        return answer.size + sum(len(gzip.compress(client.get(path).data, 1)) for path in answer.files)
 
     def _enter(self, name: str) -> str:
         """A cookie with a session of somebody who was proved just now."""
@@ -193,7 +195,8 @@ class Site:
             "group": self._numbers.groups[crowd.GROUP],
             "role": crowd.ROLE,
             "robot": f"{crowd.PROJECT}+ci0" if "project" in rule.arguments else crowd.ROBOT,
-            "name": "token.lifetime" if rule.endpoint.startswith("settings.") else crowd.BOB,
+            "kind": "ldap",
+            "name": {"settings": "token.lifetime", "sources": "corp"}.get(rule.endpoint.partition(".")[0], crowd.BOB),
             "code": "en",
         }
         with self._app.test_request_context():
@@ -248,6 +251,8 @@ def _build(directory: Path, database: str) -> tuple[Services, Numbers]:
             AUTHSVC_REGISTRY__URL=f"http://127.0.0.1:{servers.free_port()}",
             AUTHSVC_TLS__SELF_SIGNED="true",
             AUTHSVC_LOG__LEVEL="error",
+            AUTHSVC_LDAP__CORP__URLS=f"ldap://127.0.0.1:{servers.free_port()}",
+            AUTHSVC_LDAP__CORP__BASE="dc=example,dc=org",
         )
     )
     now = int(time.time())
@@ -267,17 +272,24 @@ class Report:
     heaviest: str
     kb: float
 
+    @property
+    def slowest(self) -> float:
+        """The median of the page that took longest (ms)."""
+        return max(max(row["sqlite_ms"], row["mariadb_ms"]) for row in self.rows)
+
 
 def run(directory: Path) -> Report:
     """Measure all pages on SQLite and on MariaDB."""
-    with _site(directory / "sqlite") as site:
+    for name in ("site-sqlite", "site-mariadb", "mariadb-pages"):
+        (directory / name).mkdir()
+    with _site(directory / "site-sqlite") as site:
         embedded = site.measure()
-        heaviest = max(embedded, key=lambda asked: embedded[asked].size + len(embedded[asked].files))
+        heaviest = max(embedded, key=lambda asked: embedded[asked].size if embedded[asked].files else 0)
         kb = site.weigh(embedded[heaviest]) / 1e3
     with (
-        servers.mariadb(directory / "mariadb", *servers.FAST) as server,
+        servers.mariadb(directory / "mariadb-pages", *servers.FAST) as server,
         sites.database(server.url, "pages") as url,
-        _site(directory / "other", url) as site,
+        _site(directory / "site-mariadb", url) as site,
     ):
         shared = site.measure()
     rows = [_row(asked, embedded[asked], shared[asked]) for asked in embedded]

@@ -8,7 +8,7 @@ down_revision = "0011"
 _NEW = (
     ("users", ("admin",)),
     ("users", ("admin_by_source",)),
-    ("users", ("enabled", "name")),
+    ("users", ("name", "enabled")),
     ("users", ("source", "name")),
     ("members", ("role", "project_id", "user_id", "group_id")),
     ("audit_events", ("object", "action", "result")),
