@@ -215,6 +215,8 @@ def _sqlite(url: URL, patience: float) -> Engine:
 
 
 def _mariadb(url: URL, answer_within: float) -> Engine:
+    from authsvc.db.connection import Connection as Connected  # noqa: PLC0415 (who has SQLite needs no driver)
+
     patience = max(1, int(answer_within))
     engine = create_engine(
         url.update_query_dict({"charset": "utf8mb4"}),
@@ -239,8 +241,8 @@ def _mariadb(url: URL, answer_within: float) -> Engine:
     door = _Door(answer_within)
 
     @event.listens_for(engine, "do_connect")
-    def on_do_connect(dialect: Any, _record: object, args: list[Any], options: dict[str, Any]) -> object:  # noqa: ANN401
-        return door.enter(lambda: dialect.connect(*args, **options))
+    def on_do_connect(_dialect: object, _record: object, args: list[Any], options: dict[str, Any]) -> object:
+        return door.enter(lambda: Connected(*args, **options))
 
     @event.listens_for(engine, "handle_error")
     def on_error(context: ExceptionContext) -> None:
