@@ -25,6 +25,10 @@ from tests.e2e import images, native, walk
 from tests.e2e.clients import Skopeo
 from tests.e2e.native import Native
 from tests.e2e.servers import ROOT, free_port, until
+from tests.factories import PASSWORD
+from tests.identity import seed_slapd, servers
+from tests.identity.conftest import example
+from tests.identity.servers import Authority, Seeded
 
 LOCALES = {"English": "en-GB", "中文": "zh-CN"}
 CHOSEN = "a-word-of-my-own-9"
@@ -85,6 +89,11 @@ class Person:
         self.page.select_option("#role", role)
         self.press("Give the role")
         self.is_told("%(names)s: the role counts within a second.", names=name)
+
+    def offers(self, path: str, selector: str) -> bool:
+        """Whether a page has something."""
+        self.go(path)
+        return self.page.locator(selector).count() > 0
 
     def is_logged_out(self) -> None:
         self.page.reload()
@@ -177,6 +186,21 @@ def app(site: Native) -> Flask:
     return create_app(services.build(load(site.environment)))
 
 
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """What is typed about an OpenLDAP server, with TLS and README's settings."""
+    authority = Authority(tmp_path_factory.mktemp("ca"), "example-ca")
+    seeded = Seeded(tmp_path_factory.mktemp("slapd"), authority, authority.issue("ldap.example.com"), seed_slapd.ldif())
+    with seeded.running() as running:
+        place = {"urls": running.tls_url, "ca_certificate": str(authority.certificate)}
+        secret = {"bind_password": servers.SERVICE_PASSWORD}
+        yield {name: _typed(value) for name, value in (example("corp") | place | secret).items()}
+
+
+def _typed(value: object) -> str:
+    return ", ".join(value) if isinstance(value, list) else str(value)
+
+
 def age(page: Page, app: Flask, seconds: int) -> None:
     """Let the proof in a browser's cookie be older than it is."""
     signer = app.session_interface.get_signing_serializer(app)
@@ -204,6 +228,36 @@ def test_a_role_in_a_new_project_lets_a_push_through_until_it_is_taken_away(root
     root.press("Remove those ticked")
     root.is_told("Taken away; it counts within a second.")
     until(lambda: not pushes(person("bob"), f"{project}/web"), "the end of the role")
+
+
+def test_a_colleague_of_a_directory_that_was_entered_here_is_given_a_role_and_pushes(
+    root, project, pushes, directory, language
+):
+    source = f"corp{list(LOCALES).index(language)}"
+    root.go("/admin/sources/new?kind=ldap")
+    root.page.locator("details", has=root.page.locator("#group_filter, #user_base")).locator("summary").first.click()
+    for name, value in {"name": source, **directory}.items():
+        control = root.page.locator(f"#{name}")
+        tag = control.evaluate("one => one.tagName")
+        control.select_option(value.lower()) if tag == "SELECT" else control.fill(value)
+    root.press("Make the source")
+    root.press("Check each step")
+    root.sees(root.words("Everything is well."))
+    # Each process looks for new settings once a second.
+    until(lambda: all(root.offers("/admin/users/-/import", f"#source option[value={source}]") for _ in range(8)), "it")
+    root.page.select_option("#source", source)
+    root.fill(Login_name="many")
+    root.press("Import")
+    root.is_told("%(name)s has an account now.", name="many")
+    root.give(project, "many", "developer")
+    until(lambda: pushes(Skopeo(f"many:{PASSWORD}"), f"{project}/web"), "the push of somebody of the directory")
+    root.go("/admin/users/many")
+    root.page.locator("form[action$='/delete'] input[name=name]").fill("many")
+    root.press("Delete")
+    root.is_told("The user %(name)s was deleted.", name="many")
+    root.go(f"/admin/sources/ldap/{source}")
+    root.press("Delete")
+    root.is_told("The source %(name)s was deleted.", name=source)
 
 
 def test_a_groups_role_is_that_of_whoever_is_put_into_it(root, project, pushes):
