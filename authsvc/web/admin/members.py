@@ -1,7 +1,7 @@
 """Members of a project: who has which role there, for how long and for which repositories; given, changed, taken."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +11,7 @@ from flask_babel import gettext
 
 from authsvc.core import groups, members, previews, users
 from authsvc.core.members import RemoveMember, SetMember
+from authsvc.core.previews import Preview
 from authsvc.db.engine import Session
 from authsvc.errors import AppError, Invalid, say
 from authsvc.web import access, errors, lists, visitor
@@ -74,14 +75,17 @@ def change(project: str) -> ResponseReturnValue:
 @bp.post("/remove")
 @needs(members.DELETE)
 def remove(project: str) -> ResponseReturnValue:
-    """Take the roles that were ticked away."""
+    """Take the roles that were ticked away, or say what that would change."""
     ticked = request.form.getlist("member")
     try:
         if not ticked:
             raise Invalid({"member": say("tick at least one")})
-        _each([_ticked(project, one) for one in ticked[:MOST]], members.remove)
+        commands = [_ticked(project, one) for one in ticked[:MOST]]
+        if "preview" in request.form:
+            return render_template(PAGE, **_facts(project) | {"ticked": ticked, "taken": _previews(commands)})
+        _each(commands, members.remove)
     except AppError as exc:
-        return errors.on_form(exc, PAGE, field="member", **_facts(project))
+        return errors.on_form(exc, PAGE, field="member", **_facts(project) | {"ticked": ticked})
     flash(gettext("Taken away; it counts within a second."))
     return redirect(f"/projects/{project}/members", 303)
 
@@ -90,12 +94,11 @@ def remove(project: str) -> ResponseReturnValue:
 @needs(members.CREATE)
 def preview(project: str) -> ResponseReturnValue:
     """What the form would give to whom and take from whom. Nothing is written."""
-    me, form, now = visitor.required().actor, request.form, int(time.time())
+    form = request.form
     facts = _facts(project) | {"given": form}
     try:
-        given = [_command(project, form.get("kind", ""), name, form) for name in _names(form.get("names", ""))]
-        with services().reading() as unit:
-            facts["previews"] = [previews.of_member(unit, me, command, now) for command in given]
+        named = _names(form.get("names", ""))
+        facts["previews"] = _previews([_command(project, form.get("kind", ""), name, form) for name in named])
     except AppError as exc:
         return errors.on_form(exc, PAGE, field="names", **facts)
     return render_template(PAGE, **facts)
@@ -125,6 +128,13 @@ def _facts(project: str) -> dict[str, Any]:
             "given": {"kind": PERSON, "role": "developer"},
             "now": int(time.time()),
         }
+
+
+def _previews(commands: Sequence[SetMember | RemoveMember]) -> list[Preview]:
+    """What each would give and take. Nothing is written."""
+    me, now = visitor.required().actor, int(time.time())
+    with services().reading() as unit:
+        return [previews.of_member(unit, me, command, now) for command in commands]
 
 
 def _each(commands: list[Any], do: Callable[..., object]) -> None:

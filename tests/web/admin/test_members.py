@@ -95,6 +95,12 @@ def test_roles_that_were_ticked_are_taken_away(alices, held):
     assert held() == BEFORE - {("bob", "developer", "", None)}
 
 
+def test_what_taking_away_would_change_is_said_and_nothing_is_taken(alices, held):
+    page = alices.post(f"{ADD}/remove", member=["person::bob"], preview="yes").text
+    assert ("<strong>bob</strong>" in page, "push" in page, 'value="person::bob" checked' in page) == (True, True, True)
+    assert held() == BEFORE
+
+
 def test_ticking_nobody_takes_nothing_away(alices, held):
     answer = alices.post(f"{ADD}/remove")
     assert (answer.status_code, "tick at least one" in answer.text, held()) == (400, True, BEFORE)
