@@ -5,6 +5,7 @@ from sqlalchemy import event, select
 
 from authsvc.core.standing import Machine
 from authsvc.core.usage import FLUSH_SECONDS, Usage
+from authsvc.db.connection import Connection
 from authsvc.db.engine import reading, transaction
 from authsvc.db.tables import AccessToken, RefreshToken, Robot
 from authsvc.domain.machine_secrets import Kind
@@ -130,8 +131,9 @@ def test_what_came_in_while_writing_failed_is_newer(engine, machines, usage, no_
         usage.used(Kind.ROBOT, machines[Kind.ROBOT], NOW + 2)
         raise no_database.dialect.dbapi.OperationalError(2003, "away")
 
-    monkeypatch.setattr(no_database.dialect, "connect", refuse)
-    usage.flush()
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(Connection, "__init__", refuse)
+        usage.flush()
     usage._engine = engine
     usage.flush()
     no_database.dispose()
